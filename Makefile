@@ -1,0 +1,33 @@
+# make study [DATASET=planted PRESET=tiny RECIPE=tuned SEEDS=0]   sets up, then runs every notebook
+# make test                                                       sets up, then runs every test
+#
+# Set-up happens once, in .venv, and again when pyproject.toml or constraints.txt change. PYTHON=python3.12 chooses
+# another interpreter; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu avoids the large CUDA packages on a
+# Linux machine without a GPU.
+PYTHON ?= python3
+DATASET ?= planted
+PRESET ?= tiny
+RECIPE ?= tuned
+SEEDS ?= 0
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: study test
+.DELETE_ON_ERROR:
+
+study: $(INSTALLED)
+	$(BIN)/contrec study --datasets "$(DATASET)" --preset "$(PRESET)" --recipes "$(RECIPE)" --seeds "$(SEEDS)"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=120
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "contrec needs Python 3.11 to 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@echo "Setting up $(VENV) (once; some minutes)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[all]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""contrec: continuous tokens, a language model and diffusion for recommendation."""

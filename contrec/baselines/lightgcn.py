@@ -1,0 +1,48 @@
+"""LightGCN as a recommender: propagated item vectors, and users folded in from what they show."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from contrec.checks import one_of
+from contrec.data.interactions import Cases, Split
+
+
+class LightGCN:
+    """Inner product or cosine of a user's and the items' propagated vectors (He et al., SIGIR 2020).
+
+    The user vector is made from the visible history by one propagation of its items' vectors: the vector learned for a
+    user would know the training target's edge, and a stranger has none.
+
+    Args:
+        loss: "bpr" | "softmax" (cosine sampled softmax).
+        score_by: "inner" | "cosine". None takes the one that the loss trains: inner for "bpr", cosine for "softmax".
+        settings: others of :meth:`contrec.embeddings.lightgcn.LightGCNEmbeddings.fit`; vectors keep their trained
+            lengths, since scaling each dimension to unit variance changes the ranking.
+
+    Raises:
+        ValueError: if a setting is none of those named.
+    """
+
+    def __init__(self, loss: str = "bpr", score_by: str | None = None, **settings):
+        one_of("loss", loss, ("bpr", "softmax"))
+        one_of("score_by", score_by, (None, "inner", "cosine"))
+        self.loss, self.settings = loss, settings
+        self.score_by = score_by or {"bpr": "inner", "softmax": "cosine"}[loss]
+
+    def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> LightGCN:
+        """Train on ``split.train``, stop by NDCG@10 on the validation cases; ``embeddings`` are not needed."""
+        from contrec.embeddings.lightgcn import LightGCNEmbeddings
+
+        self.embeddings = LightGCNEmbeddings.fit(
+            split, seed=seed, progress=progress, loss=self.loss, standardise=False, **self.settings
+        )
+        return self
+
+    def score(self, cases: Cases) -> np.ndarray:
+        """Float32, shape (B, m)."""
+        users, items = self.embeddings.users(cases), self.embeddings.items
+        if self.score_by == "cosine":
+            users, items = (torch.nn.functional.normalize(x, dim=1) for x in (users, items))
+        return (users @ items.T).numpy()

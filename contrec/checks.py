@@ -1,0 +1,21 @@
+"""Range and choice checks with one kind of message: what the value is, what is allowed."""
+
+from __future__ import annotations
+
+
+def in_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise ValueError unless ``low <= value <= high``."""
+    if not (low <= value <= high):
+        raise ValueError(f"{name} must lie in [{low}, {high}], got {value}")
+
+
+def positive(name: str, value: int) -> None:
+    """Raise ValueError unless ``value`` is a whole number of at least 1."""
+    if not (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def one_of(name: str, value, allowed) -> None:
+    """Raise ValueError unless ``value`` is among ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")

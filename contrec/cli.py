@@ -1,0 +1,226 @@
+"""The command ``contrec``: run a study or a notebook, list what is there, compare runs, recommend."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import itertools
+import sys
+import traceback
+from pathlib import Path
+
+from . import paths
+
+EXPECTED_ERRORS = (ValueError, FileNotFoundError)  # what a user can cause and cure; DataError is a ValueError
+NOTEBOOK_MODULES = ("papermill", "nbformat", "nbconvert", "ipykernel", "ipykernel_launcher")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 1 a notebook failed, 2 bad input, 130 interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.do(options)
+    except KeyboardInterrupt:
+        return _fail("stopped; finished parts are kept, and the same command goes on from there", 130)
+    except ModuleNotFoundError as error:
+        if error.name not in NOTEBOOK_MODULES:
+            raise
+        return _fail(f"{error.name} is not installed: pip install -c constraints.txt -e '.[notebooks]'")
+    except EXPECTED_ERRORS as error:
+        if options.traceback:
+            traceback.print_exc()
+        return _fail(str(error))
+
+
+def _fail(message: str, status: int = 2) -> int:
+    print(f"contrec: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands; ``options.do`` is the function that carries one out."""
+    top = argparse.ArgumentParser(prog="contrec", description=__doc__)
+    top.add_argument("--traceback", action="store_true", help="show where an error came from")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    study = _add(commands, "study", _study, "train what is missing, then run every notebook")
+    study.add_argument("--datasets", type=_words, default=["planted"], metavar="NAME,...", help="default: planted")
+    study.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
+    study.add_argument("--recipes", type=_words, default=["tuned"], metavar="NAME,...", help="default: tuned")
+    study.add_argument("--seeds", type=_numbers, default=[0], metavar="N,...", help="one training run each; default: 0")
+    study.add_argument("--models", type=_words, default=["contrec"], metavar="NAME,...", help="default: contrec")
+    study.add_argument("--source", help="raw | released | planted; default: planted for planted, else raw")
+    study.add_argument("--split", default="leave_one_out", help="leave_one_out (default) | time_point")
+    study.add_argument("--no-notebooks", action="store_true", help="train (or resume) the runs only")
+
+    run = _add(commands, "run", _run, "execute one notebook with other parameters")
+    run.add_argument("notebook", metavar="NOTEBOOK", help="its name or number, such as 03_training or 03")
+    run.add_argument(
+        *("-p", "--parameter"), nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters"
+    )
+
+    _add(commands, "datasets", _datasets, "which datasets are here, from where, with statistics")
+    _add(commands, "runs", _runs, "finished runs and their results")
+
+    compare = _add(commands, "compare", _compare, "paired bootstrap of two runs on their kept ranks")
+    compare.add_argument("run_a", metavar="RUN")
+    compare.add_argument("run_b", metavar="RUN")
+
+    recommend = _add(commands, "recommend", _recommend, "ranked items with their preference text from a finished run")
+    recommend.add_argument("run", metavar="RUN")
+    who = recommend.add_mutually_exclusive_group(required=True)
+    who.add_argument("--user", help="a user of the run's dataset, by original id")
+    who.add_argument("--history", type=_words, metavar="ID,...", help="original item ids, oldest first")
+    who.add_argument("--all", action="store_true", help="every user; needs --out")
+    recommend.add_argument("--out", type=Path, metavar="FILE", help="write a .parquet or .csv file")
+    recommend.add_argument("-k", type=int, default=10, help="items per user; default: 10")
+    return top
+
+
+def _add(commands, name: str, do, text: str) -> argparse.ArgumentParser:
+    sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    sub.set_defaults(do=do)
+    return sub
+
+
+def _words(text: str) -> list[str]:
+    words = [w.strip() for w in text.split(",")]
+    if not all(words):
+        raise argparse.ArgumentTypeError(f"names separated by commas are wanted, got {text!r}")
+    return words
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(w) for w in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"whole numbers separated by commas are wanted, got {text!r}") from None
+
+
+def _study(options) -> int:
+    from .checks import one_of
+    from .data import SOURCES_OF
+    from .study.runner import run_all
+
+    for dataset in options.datasets:
+        one_of("dataset", dataset, tuple(SOURCES_OF))
+        one_of(f"source of {dataset}", options.source or SOURCES_OF[dataset][0], SOURCES_OF[dataset])
+    failed = []
+    for dataset in options.datasets:
+        combinations = list(itertools.product(options.recipes, options.seeds, options.models))
+        if options.no_notebooks or len(combinations) > 1:
+            from .study.runs import train_runs
+
+            train_runs(
+                dataset=dataset,
+                source=options.source or SOURCES_OF[dataset][0],
+                split=options.split,
+                preset=options.preset,
+                recipes=options.recipes,
+                seeds=options.seeds,
+                models=options.models,
+                progress=True,
+            )
+        if options.no_notebooks:
+            continue
+        shared = {"dataset": dataset, "preset": options.preset, "recipe": options.recipes[0], "seeds": options.seeds}
+        if options.models != ["contrec"]:
+            shared["model"] = options.models[0]
+        if options.source:
+            shared["source"] = options.source
+        if options.split != "leave_one_out":
+            shared["split"] = options.split
+        folder = paths.artifacts() / "notebooks" / f"{dataset}-{options.preset}"
+        outcomes = run_all(shared, folder, say=_say, progress=sys.stderr.isatty())
+        failed += [o for o in outcomes if o.error]
+        _say(f"executed notebooks (.ipynb and .html, with tables and figures): {folder}")
+    _say(f"runs and other artifacts: {paths.artifacts()}")
+    if failed:
+        print(f"contrec: {len(failed)} failed: {', '.join(str(o.path) for o in failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _run(options) -> int:
+    from .study.runner import find_notebook, run_notebook
+
+    name = find_notebook(options.notebook).stem
+    parameters = {key: _literal(value) for key, value in options.parameters}
+    outcome = run_notebook(
+        options.notebook, parameters, paths.artifacts() / "notebooks" / name, progress=sys.stderr.isatty()
+    )
+    _say(f"{outcome.name}: {outcome.seconds / 60:.1f} min, {outcome.path}")
+    return _fail(f"{outcome.name} failed in {outcome.error}", 1) if outcome.error else 0
+
+
+def _literal(text: str):
+    """A Python literal where the text is one (numbers, lists, True, None), else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _datasets(options) -> int:
+    import pandas as pd
+
+    from .data.statistics import statistics
+
+    found = statistics()
+    for column in found.columns.intersection(["first_time", "last_time"]):
+        found[column] = pd.to_datetime(found[column], unit="s").dt.strftime("%Y-%m-%d")
+    shown = ["dataset", "source", "users", "items", "interactions", "length", "density_percent", "tied_percent"]
+    here = found[found["note"] == ""]
+    _say(_table(here[found.columns.intersection([*shown, "first_time", "last_time"], sort=False)]))
+    for row in found[found["note"] != ""].itertuples():
+        _say(f"not here: {row.dataset} {row.source}: {row.note}")
+    return 0
+
+
+def _runs(options) -> int:
+    from .study.runs import list_runs
+
+    found = list_runs()
+    _say(_table(found) if len(found) else "no runs yet: contrec study makes some")
+    return 0
+
+
+def _compare(options) -> int:
+    from .study.runs import compare
+
+    _say(_table(compare(options.run_a, options.run_b)))
+    return 0
+
+
+def _recommend(options) -> int:
+    if options.k < 1:
+        raise ValueError(f"k must be at least 1, got {options.k}")
+    if options.all and options.out is None:
+        raise ValueError("--all needs --out FILE.parquet (or .csv)")
+    if options.out is not None and options.out.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"--out must end in .parquet or .csv, got {options.out}")
+    from .study.runs import recommend
+
+    users = None if options.user is None else [options.user]
+    found = recommend(options.run, users=users, history=options.history, all=options.all, k=options.k)
+    if options.out is None:
+        _say(_table(found))
+        return 0
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    if options.out.suffix == ".parquet":
+        found.to_parquet(options.out, index=False)
+    else:
+        found.to_csv(options.out, index=False)
+    _say(f"{len(found)} rows: {options.out}")
+    return 0
+
+
+def _table(frame) -> str:
+    return frame.to_string(index=False, na_rep="-", float_format=lambda x: f"{x:.4f}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

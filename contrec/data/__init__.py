@@ -1,0 +1,90 @@
+"""Raw archive -> Interactions + Catalogue -> Split."""
+
+from __future__ import annotations
+
+from ..checks import one_of
+from .interactions import Case, Cases, Catalogue, DataError, Interactions, Split
+from .splits import split
+
+__all__ = ["Case", "Cases", "Catalogue", "DataError", "Interactions", "SOURCES_OF", "Split", "inputs", "load", "split"]
+
+SOURCES_OF = {
+    "planted": ("planted",),
+    "lastfm": ("raw", "released"),
+    "ml1m": ("raw", "released"),
+    "beauty": ("raw", "released"),
+    "beauty_positive": ("raw", "released"),
+    "games": ("raw", "released"),
+    "software": ("raw", "released", "sample"),
+    "table": ("raw",),
+}
+
+
+def load(name: str, source: str | None = None, **settings) -> tuple[Interactions, Catalogue]:
+    """Interactions and catalogue of a data set.
+
+    Args:
+        name: "planted" | "lastfm" | "ml1m" | "beauty" | "beauty_positive" | "games" | "software" | "table".
+        source: "raw": the official archive. "released": the authors' split files, in their order and without times.
+            "sample": a 25 % sample of Software. None: the first that ``SOURCES_OF`` names.
+        settings: of the loader: ``seed`` (order of rows with equal times), ``download`` (False: never fetch),
+            ``progress``; for "planted" ``n_users``, ``n_items``, ``seed``; for "table" ``path`` and column names.
+
+    Raises:
+        ValueError: for an unknown name or source.
+        DataError: if the data are missing, damaged or make no sense.
+    """
+    one_of("name", name, tuple(SOURCES_OF))
+    source = _source(name, source)
+    if name in ("planted", "table"):
+        from . import planted, table
+
+        for key in ("download", "progress"):  # nothing is fetched; accepted so that every loader is called alike
+            settings.pop(key, None)
+        return planted.planted(**settings)[:2] if name == "planted" else table.load(**settings)
+    if source == "released":
+        from . import released
+
+        return released.load(name, **settings)
+    from . import amazon, lastfm, movielens
+
+    if source == "sample":
+        return amazon.load_software_sample(**settings)
+    if name.startswith("beauty"):
+        return amazon.load_beauty(name == "beauty_positive", **settings)
+    raw = {"lastfm": lastfm.load, "ml1m": movielens.load, "games": amazon.load_games, "software": amazon.load_software}
+    return raw[name](**settings)
+
+
+def inputs(name: str, source: str | None = None, path=None) -> dict[str, str]:
+    """SHA-256 of each file that ``load(name, source)`` reads and that is here, for provenance and fingerprints.
+
+    Args:
+        name, source: as in :func:`load`.
+        path: the file of "table".
+    """
+    from . import amazon, download, lastfm, movielens, released
+
+    one_of("name", name, tuple(SOURCES_OF))
+    source = _source(name, source)
+    if name == "planted":
+        return {}
+    if name == "table":
+        from pathlib import Path
+
+        return {Path(path).name: download.sha256(path)}
+    if source == "released":
+        # side information that the loader adds from a raw archive when it is here
+        extra = {"lastfm": lastfm.FILES, "beauty": amazon.FILES["beauty"][1:]}.get(name.removesuffix("_positive"), ())
+        return download.inputs((*released.files(name), *extra))
+    if source == "sample":
+        return download.inputs((amazon.SAMPLE,))
+    files = {"lastfm": lastfm.FILES, "ml1m": movielens.FILES, "beauty_positive": amazon.FILES["beauty"]}
+    return download.inputs(files[name] if name in files else amazon.FILES[name])
+
+
+def _source(name: str, source: str | None) -> str:
+    if source is None or (name in ("planted", "table") and source == "raw"):
+        return SOURCES_OF[name][0]
+    one_of(f"source of {name}", source, SOURCES_OF[name])
+    return source

@@ -1,0 +1,165 @@
+"""The planted catalogue: a small invented shop whose truth is known, so that the best possible ranking is known too.
+
+Items are drawn from a Gaussian mixture with one component for each category. A user has a few tastes (points of the
+same space); one is active at a time, it drifts a little with every step and now and then another takes over. The next
+item is drawn from softmax(sharpness * taste . item + popularity) over the items that the user has not had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..checks import positive
+from .interactions import Cases, Catalogue, DataError, Interactions
+
+DIM, SPREAD, SHARPNESS, POPULARITY = 8, 0.35, 5.0, 0.6
+N_TASTES, SWITCH, DRIFT = 3, 0.12, 0.06
+SHORTEST, LONGEST = 8, 30
+START, SECONDS = 1_600_000_000, 180 * 86_400
+
+KINDS = (
+    "teapots lanterns kites notebooks lamps scarves puzzles clocks mugs baskets candles blankets "
+    "whistles mirrors vases compasses"
+).split()
+FIRST = "quiet amber northern little velvet bright hollow woven winter golden curious striped gentle coastal".split()
+SECOND = "river meadow harbour orchard thunder pebble cedar lantern sparrow willow copper island ember saffron".split()
+STEMS = "vel tar mor nim bra sol ket dun lio fer pav osk".split()
+ENDINGS = "mora nik etta adin ova umbra".split()
+
+
+@dataclass(frozen=True)
+class PlantedTruth:
+    """What generated the data.
+
+    Attributes:
+        items: item vectors, float64, shape (m, 8).
+        component: mixture component (= category) of each item, int64, shape (m,).
+        means, variance, weights: the mixture: component means (C, 8), one variance for all dimensions, weights (C,).
+        popularity: logit that each item has for everybody, shape (m,).
+        tastes: active taste when each row was drawn, shape (n, 8).
+        user, time, item: the rows, sorted by (user, time), int64, shape (n,).
+    """
+
+    items: np.ndarray
+    component: np.ndarray
+    means: np.ndarray
+    variance: float
+    weights: np.ndarray
+    popularity: np.ndarray
+    tastes: np.ndarray
+    user: np.ndarray
+    time: np.ndarray
+    item: np.ndarray
+
+    def oracle_scores(self, cases: Cases) -> np.ndarray:
+        """True log-probability of each next item, shape (len(cases), m); -inf for items the user has had.
+
+        Sorting by it is the best ranking that exists: it knows the taste, which no model sees.
+
+        Raises:
+            ValueError: for a case that is not one of the planted data's own.
+        """
+        span = int(self.time.max()) + 1
+        key = self.user * span + self.time
+        wanted = np.asarray(cases.user) * span + np.asarray(cases.time)
+        rows = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+        if not np.array_equal(key[rows], wanted):
+            raise ValueError("oracle_scores knows only cases of its own planted data: same sizes and same seed")
+        logits = SHARPNESS * self.tastes[rows] @ self.items.T + self.popularity
+        first = np.searchsorted(self.user, self.user[rows])
+        for i, row in enumerate(rows):
+            logits[i, self.item[first[i] : row]] = -np.inf
+        return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+
+
+def planted(n_users: int = 400, n_items: int = 300, seed: int = 0) -> tuple[Interactions, Catalogue, PlantedTruth]:
+    """Generate the planted data.
+
+    Args:
+        n_users: number of users, each with 8 to 30 interactions.
+        n_items: number of items, at least 64 (16 categories, some of which hold 5 items or more).
+        seed: of everything; a user's draws have a stream of their own and do not depend on ``n_users``.
+
+    Returns:
+        Interactions, catalogue and the truth behind them.
+
+    Raises:
+        ValueError: if a size is not a whole number of at least 1.
+        DataError: if there are fewer than 64 items.
+    """
+    positive("n_users", n_users)
+    positive("n_items", n_items)
+    if n_items < 4 * len(KINDS):
+        raise DataError(f"n_items must be at least {4 * len(KINDS)}, got {n_items}; users take up to {LONGEST} items")
+    rng = np.random.default_rng([seed, 0])
+    means = rng.standard_normal((len(KINDS), DIM))
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    weights = rng.dirichlet(np.full(len(KINDS), 8.0))
+    component = rng.choice(len(KINDS), size=n_items, p=weights)
+    items = means[component] + SPREAD * rng.standard_normal((n_items, DIM))
+    popularity = POPULARITY * rng.standard_normal(n_items)
+    catalogue = _catalogue(component, rng)
+    users = [_history(np.random.default_rng([seed, 1, u]), means, weights, items, popularity) for u in range(n_users)]
+    item, time, tastes = (np.concatenate([u[i] for u in users]) for i in range(3))
+    user = np.repeat(np.arange(n_users), [len(u[0]) for u in users])
+    interactions = Interactions(
+        user=user,
+        item=item,
+        timestamp=time,
+        user_ids=np.array([f"u{u}" for u in range(n_users)]),
+        item_ids=catalogue.item_ids,
+        name=f"planted ({n_users} users, {n_items} items, seed {seed})",
+    )
+    truth = PlantedTruth(items, component, means, SPREAD**2, weights, popularity, tastes, user, time, item)
+    return interactions, catalogue, truth
+
+
+def truth(n_users: int = 400, n_items: int = 300, seed: int = 0) -> PlantedTruth:
+    """The truth behind ``load("planted", n_users=..., n_items=..., seed=...)``."""
+    return planted(n_users, n_items, seed)[2]
+
+
+def _history(rng, means, weights, items, popularity):
+    """One user's items, times and active tastes."""
+    length = int(rng.integers(SHORTEST, LONGEST + 1))
+    chosen = rng.choice(len(means), size=N_TASTES, replace=False, p=weights)
+    tastes = means[chosen] + 0.5 * SPREAD * rng.standard_normal((N_TASTES, DIM))
+    # some live through the whole half year, some for days only, so that the time-point split meets new users too
+    time = START + np.sort(rng.choice(SECONDS, size=length, replace=False)) // int(rng.integers(1, 16))
+    time = time + int(rng.integers(0, START + SECONDS - time[-1]))
+    free = np.ones(len(items), dtype=bool)
+    active, taken, states = 0, [], []
+    for _ in range(length):
+        if rng.random() < SWITCH:
+            active = int(rng.integers(N_TASTES))
+        tastes = tastes + DRIFT * rng.standard_normal(tastes.shape)
+        logits = SHARPNESS * items @ tastes[active] + popularity
+        draw = int(np.argmax(np.where(free, logits + rng.gumbel(size=len(items)), -np.inf)))
+        free[draw] = False
+        taken.append(draw)
+        states.append(tastes[active])
+    time = np.maximum.accumulate(time - np.arange(length)) + np.arange(length)  # strictly increasing
+    return np.array(taken), time, np.array(states)
+
+
+def _catalogue(component: np.ndarray, rng) -> Catalogue:
+    """Titles from word lists; two brands belong to each category, a third brand to everything."""
+    brands = [stem.capitalize() + end for stem in STEMS for end in ENDINGS]
+    brands = rng.permutation(brands)[: 2 * len(KINDS) + 1].tolist()
+    brand = 2 * component + rng.integers(0, 2, len(component))
+    brand[rng.random(len(component)) < 0.1] = 2 * len(KINDS)
+    words, taken, titles = rng.integers(0, len(FIRST), size=(len(component), 2)), set(), []
+    for k, (a, b) in zip(component, words):
+        title = f"{FIRST[a]} {SECOND[b]} {KINDS[k]}"
+        while title in taken:
+            title = f"{title} no. {len(taken)}"
+        taken.add(title)
+        titles.append(title.capitalize())
+    return Catalogue(
+        item_ids=np.array([f"p{i}" for i in range(len(component))]),
+        titles=tuple(titles),
+        brands=tuple(brands[b] for b in brand),
+        categories=tuple((KINDS[k],) for k in component),
+    )

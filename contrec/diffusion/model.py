@@ -1,0 +1,237 @@
+"""The diffusion head: from a condition to a preference vector, its losses and its three kinds of answer."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from contrec.checks import in_range, one_of, positive
+from contrec.diffusion import guidance, samplers
+from contrec.diffusion.ddpm import NoiseSchedule, epsilon_to_x0, q_sample
+from contrec.diffusion.denoiser import HEADS, Denoiser
+from contrec.diffusion.dispersive import dispersive_loss
+
+PREDICTION_TYPES = ("epsilon", "sample")
+OBJECTIVES = ("mse", "cross_entropy")
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """Settings of the diffusion head; the defaults are the paper's where it prints them."""
+
+    timesteps: int = 1000  # T, Sect. 4.1.4
+    schedule: str = "linear"  # "linear" | "cosine" | "exp"; our choice: the paper names none
+    prediction_type: str = "epsilon"  # "epsilon" (Eq. (17)) | "sample", that is x0 (Eq. (16), released code)
+    head: str = "plain"  # "plain" (Sect. 3.4) | "direct": a noise-free pointer inside, with "sample" only; our choice
+    width: int = 256  # of h; our choice: the paper prints none
+    n_blocks: int = 2  # residual blocks; our choice
+    dropout: float = 0.1  # our choice; the released code's value
+    objective: str = "mse"  # "mse" (Eq. (16)/(17)) | "cross_entropy" over the catalogue on x0; our choice
+    terminal_share: float = 0.5  # cross_entropy only: share of a batch at t = T, y pure noise; 1 = no diffusion at all
+    n_negatives: int | None = None  # cross_entropy only: None = whole catalogue, else uniform negatives
+    p_uncond: float = 0.1  # zeta, Sect. 4.1.4
+    null_condition: str = "random"  # "random" (text below Eq. (21)) | "learned" (released code)
+    guidance_strength: float = 2.0  # omega >= 0, searched in 0..10 (Sect. 4.1.4); our choice: the released code's value
+    sampler: str = "ddpm"  # "ddpm" (Sect. 3.4) | "ddim" | "dpm++"
+    sampler_steps: int = 100  # Sect. 4.1.4
+    temperature: float = 0.5  # tau in Eq. (19), Sect. 4.1.4
+    n_samples: int = 1  # vectors drawn for a user; the paper draws one
+
+    def __post_init__(self):
+        NoiseSchedule(self.schedule, self.timesteps)
+        one_of("prediction_type", self.prediction_type, PREDICTION_TYPES)
+        one_of("head", self.head, HEADS)
+        one_of("objective", self.objective, OBJECTIVES)
+        one_of("null_condition", self.null_condition, guidance.KINDS)
+        one_of("sampler", self.sampler, samplers.SAMPLERS)
+        for name in ("width", "sampler_steps", "n_samples"):
+            positive(name, getattr(self, name))
+        if self.n_negatives is not None:
+            positive("n_negatives", self.n_negatives)
+        in_range("n_blocks", self.n_blocks, 0, math.inf)
+        in_range("guidance_strength", self.guidance_strength, 0, math.inf)
+        in_range("sampler_steps", self.sampler_steps, 1, self.timesteps)
+        for name in ("dropout", "terminal_share", "p_uncond"):
+            in_range(name, getattr(self, name), 0, 1)
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        if self.head == "direct" and self.prediction_type != "sample":
+            raise ValueError(f"head 'direct' needs prediction_type 'sample', got {self.prediction_type!r}")
+
+
+class Diffusion(nn.Module):
+    """A conditional denoising diffusion model over preference vectors (Sect. 3.4 and 3.5.2, ContRec).
+
+    Args:
+        dim: length d of preference vectors, item vectors and condition vectors.
+        config: settings.
+        n_condition: M, condition vectors a user.
+    """
+
+    def __init__(self, dim: int, config: DiffusionConfig, n_condition: int = 4):
+        super().__init__()
+        self.dim, self.config = dim, config
+        self.schedule = NoiseSchedule(config.schedule, config.timesteps)
+        self.denoiser = Denoiser(
+            dim,
+            self.schedule,
+            n_condition=n_condition,
+            width=config.width,
+            n_blocks=config.n_blocks,
+            dropout=config.dropout,
+            head=config.head,
+        )
+        self.null = guidance.NullCondition(config.null_condition, n_condition, dim)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(15.0))) if config.objective == "cross_entropy" else None
+        self.register_buffer("alpha_bar", self.schedule.alpha_bar.float(), persistent=False)
+
+    def losses(
+        self,
+        y0: Tensor,
+        c: Tensor,
+        *,
+        user: Tensor | None = None,
+        items: Tensor | None = None,
+        target: Tensor | None = None,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """The two diffusion terms of Eq. (20), unweighted; the gradient reaches ``c``.
+
+        Args:
+            y0: target item vectors, float, shape (B, dim).
+            c: condition vectors, shape (B, M, dim).
+            user: user tokens for the direct head, shape (B, dim), or None; dropped together with ``c``.
+            items: the catalogue, shape (m, dim), for objective "cross_entropy".
+            target: target item indices, int64, shape (B,), for objective "cross_entropy".
+            generator: for steps, noise, dropped conditions and negatives; on any device.
+
+        Returns:
+            "diffusion": Eq. (16)/(17) as a mean over batch and dimensions, or cross-entropy in nats; scalar.
+            "dispersion": Eq. (19), scalar.
+
+        Raises:
+            ValueError: if the objective needs items and target and they are missing, or a shape does not fit.
+        """
+        cfg, n, device = self.config, len(y0), y0.device
+        c, dropped = self.null.drop(c, cfg.p_uncond, generator)
+        if user is not None:
+            user = torch.where(dropped[:, None], 0, user)
+        t = torch.randint(1, cfg.timesteps + 1, (n,), generator=generator, device=generator.device).to(device)
+        eps = torch.randn(y0.shape, generator=generator, device=generator.device).to(y0)
+        y_t = q_sample(y0, t, eps, self.alpha_bar)
+        if cfg.objective == "cross_entropy":
+            # at t = T the answer must come from the condition alone, as it does when the sampler starts and in `point`
+            last = torch.rand(n, generator=generator, device=generator.device).to(device) < cfg.terminal_share
+            t = torch.where(last, cfg.timesteps, t)
+            y_t = torch.where(last[:, None], eps, y_t)
+        prediction, h = self.denoiser(y_t, t, self.denoiser.encode(c, user))
+        if cfg.objective == "mse":
+            loss = F.mse_loss(prediction, eps if cfg.prediction_type == "epsilon" else y0)
+        else:
+            loss = self._cross_entropy(self._to_x0(y_t, t, prediction), items, target, generator)
+        return {"diffusion": loss, "dispersion": dispersive_loss(h, cfg.temperature)}
+
+    @torch.no_grad()
+    def sample(
+        self,
+        c: Tensor,
+        *,
+        user: Tensor | None = None,
+        seeds: Tensor,
+        n_samples: int | None = None,
+        sampler: str | None = None,
+        steps: int | None = None,
+        guidance_strength: float | None = None,
+        trajectory: bool = False,
+    ) -> Tensor:
+        """Draw preference vectors from pure noise (Eq. (7), (8) and (21), ContRec), without dropout.
+
+        Args:
+            c: condition vectors, shape (B, M, dim).
+            user: user tokens for the direct head, shape (B, dim), or None.
+            seeds: one seed a user, int64 >= 0, shape (B,), as from ``row_seeds(seed, user_ids)``: a user's vectors then
+                depend neither on the batch nor on how many samples are drawn.
+            n_samples, sampler, steps, guidance_strength: the config's where None.
+            trajectory: return the vectors at every step too.
+
+        Returns:
+            Vectors, shape (B, n_samples, dim); with ``trajectory`` (steps + 1, B, n_samples, dim), pure noise first.
+
+        Raises:
+            ValueError: if seeds do not fit the batch, or a setting is out of its range.
+        """
+        cfg = self.config
+        n = cfg.n_samples if n_samples is None else n_samples
+        sampler, steps = sampler or cfg.sampler, cfg.sampler_steps if steps is None else steps
+        omega = cfg.guidance_strength if guidance_strength is None else guidance_strength
+        positive("n_samples", n)
+        in_range("guidance_strength", omega, 0, math.inf)
+        if seeds.shape != (len(c),):
+            raise ValueError(f"seeds must hold one seed for each of {len(c)} users, got shape {tuple(seeds.shape)}")
+        streams = samplers.row_seeds(seeds[:, None], torch.arange(n)).flatten()
+        noise = samplers.noise_streams(streams, samplers.draws(sampler, steps) - 1, self.dim, c.device).to(c.dtype)
+        with _evaluating(self):
+            condition = self.denoiser.encode(c, user).repeat(n)
+            if omega > 0:
+                # one call on twice the rows instead of two calls
+                condition = condition.join(self.denoiser.encode(self.null.streams(streams, c.device).to(c.dtype)))
+
+            def predict_x0(y: Tensor, t: Tensor) -> Tensor:
+                if omega == 0:
+                    return self._to_x0(y, t, self.denoiser(y, t, condition)[0])
+                both, _ = self.denoiser(torch.cat([y, y]), t, condition)
+                return self._to_x0(y, t, guidance.guide(*both.chunk(2), omega))
+
+            y = samplers.sample(predict_x0, noise, self.schedule, sampler, steps, trajectory=trajectory)
+        return y.unflatten(-2, (len(c), n))
+
+    @torch.no_grad()
+    def point(self, c: Tensor, *, user: Tensor | None = None) -> Tensor:
+        """The x0 predicted at t = T from y = 0, without guidance or dropout: one network call, no randomness.
+
+        Args:
+            c: condition vectors, shape (B, M, dim).
+            user: user tokens for the direct head, shape (B, dim), or None.
+
+        Returns:
+            Vectors, shape (B, dim); with the direct head, exactly where its pointer points.
+        """
+        y = torch.zeros(len(c), self.dim, dtype=c.dtype, device=c.device)
+        t = torch.full((1,), self.config.timesteps, dtype=torch.int64, device=c.device)
+        with _evaluating(self):
+            return self._to_x0(y, t, self.denoiser(y, t, self.denoiser.encode(c, user))[0])
+
+    def _to_x0(self, y_t: Tensor, t: Tensor, prediction: Tensor) -> Tensor:
+        if self.config.prediction_type == "sample":
+            return prediction
+        return epsilon_to_x0(y_t, t, prediction, self.alpha_bar)
+
+    def _cross_entropy(self, x0: Tensor, items: Tensor | None, target: Tensor | None, generator) -> Tensor:
+        """-log softmax of scale * cosine(x0, items) at the target, mean over the batch."""
+        if items is None or target is None:
+            raise ValueError("objective 'cross_entropy' needs items, shape (m, dim), and target, shape (B,)")
+        query, n = self.log_scale.exp() * F.normalize(x0, dim=1), self.config.n_negatives
+        if n is None or n >= len(items):
+            return F.cross_entropy(query @ F.normalize(items, dim=1).T, target)
+        drawn = torch.randint(len(items), (n,), generator=generator, device=generator.device).to(target.device)
+        right = (query * F.normalize(items[target], dim=1)).sum(1, keepdim=True)
+        # each draw stands for m / n items; a draw that hits the target is no negative
+        wrong = query @ F.normalize(items[drawn], dim=1).T + math.log(len(items) / n)
+        wrong = wrong.masked_fill(drawn == target[:, None], -math.inf)
+        return (torch.logsumexp(torch.cat([right, wrong], dim=1), dim=1, keepdim=True) - right).mean()
+
+
+@contextmanager
+def _evaluating(module: nn.Module):
+    """Dropout off inside, the mode as it was after."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)

@@ -1,0 +1,7 @@
+"""Base vectors of items and users: LightGCN (collaborative), a sentence encoder (text), their fusion, and relations."""
+
+from __future__ import annotations
+
+from contrec.embeddings.base import PROVIDERS, Embeddings, make
+
+__all__ = ["PROVIDERS", "Embeddings", "make"]

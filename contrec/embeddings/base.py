@@ -1,0 +1,104 @@
+"""What every source of base vectors gives: one vector per item, and a user vector made from what the user shows."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import ClassVar
+
+from torch import Tensor
+
+from contrec.checks import one_of
+from contrec.data.interactions import Cases, Split
+
+PROVIDERS = {  # kind -> module and class, imported when asked for
+    "lightgcn": ("contrec.embeddings.lightgcn", "LightGCNEmbeddings"),
+    "text": ("contrec.embeddings.text", "TextEmbeddings"),
+    "fused": ("contrec.embeddings.fusion", "FusedEmbeddings"),
+    "relation": ("contrec.embeddings.relation", "RelationEmbeddings"),
+}
+
+
+class Embeddings:
+    """Base vectors q (the papers' x): ``items`` and, from visible histories only, ``users``.
+
+    No user has a vector of their own. A vector learned for a user on train edges has already seen the training target,
+    which at test it has not; one made from the history leaves the target out and serves strangers as well.
+
+    Attributes:
+        kind: "lightgcn" | "text" | "fused" | "relation".
+        items: float32, shape (m, d).
+        settings: what it was made with, JSON-able.
+    """
+
+    kind: ClassVar[str]
+    items: Tensor
+    settings: dict
+
+    @property
+    def dim(self) -> int:
+        """Width d."""
+        return self.items.shape[1]
+
+    @classmethod
+    def fit(cls, split: Split, *, seed: int = 0, progress: bool = False, **settings) -> Embeddings:
+        """Vectors from ``split.train`` and ``split.catalogue``."""
+        raise NotImplementedError
+
+    def users(self, cases: Cases, held_out: bool = False) -> Tensor:
+        """User vectors, float32, shape (B, d), each from the visible history of its case alone.
+
+        Args:
+            cases: of anybody; targets are not read.
+            held_out: True for cases of train users: what the rows of the case's own user have taught the model is left
+                out where the kind can do so ("relation"); otherwise the same as False.
+        """
+        raise NotImplementedError
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that ``users`` and ``items`` need besides the settings."""
+        raise NotImplementedError
+
+    @classmethod
+    def _restore(cls, tensors: dict[str, Tensor], settings: dict) -> Embeddings:
+        raise NotImplementedError
+
+    def state(self) -> tuple[dict[str, Tensor], dict]:
+        """Tensors (for safetensors) and JSON-able settings that :meth:`from_state` takes back exactly."""
+        return {name: t.contiguous() for name, t in self.tensors().items()}, {"kind": self.kind, **self.settings}
+
+    @staticmethod
+    def from_state(tensors: dict[str, Tensor], settings: dict) -> Embeddings:
+        """What :meth:`state` was taken from.
+
+        Raises:
+            ValueError: if ``settings`` name no known kind.
+        """
+        settings = dict(settings)
+        return provider(settings.pop("kind", None))._restore(tensors, settings)
+
+
+def provider(kind: str) -> type[Embeddings]:
+    """The class of a kind.
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
+    one_of("kind", kind, tuple(PROVIDERS))
+    module, name = PROVIDERS[kind]
+    return getattr(import_module(module), name)
+
+
+def make(kind: str, split: Split, *, seed: int = 0, progress: bool = False, **settings) -> Embeddings:
+    """Base vectors of a split.
+
+    Args:
+        kind: "lightgcn" (collaborative) | "text" | "fused" (both, the papers' choice) | "relation" (an item-item model in
+            vectors whose cosine carries popularity).
+        split: only ``split.train`` and ``split.catalogue`` reach parameters; LightGCN also stops early on validation.
+        seed, progress: of the fit.
+        settings: of the provider's ``fit``.
+
+    Raises:
+        ValueError: for an unknown kind or a setting out of range.
+    """
+    return provider(kind).fit(split, seed=seed, progress=progress, **settings)

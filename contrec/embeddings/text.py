@@ -1,0 +1,128 @@
+"""Text vectors: a sentence encoder on each item's title, brand and categories, or TF-IDF and SVD without one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contrec.checks import one_of, positive
+from contrec.data.interactions import Cases, Catalogue, Split
+from contrec.embeddings.base import Embeddings
+from contrec.embeddings.relation import singular_vectors
+
+ENCODER = "sentence-transformers/all-MiniLM-L6-v2"  # 384 dimensions; Sect. 4.1.4 says "sentence vectors" only
+FALLBACK = "tf-idf + svd"
+
+
+class TextEmbeddings(Embeddings):
+    """Item vectors of mean 0 and variance 1 per dimension; a user is the mean over the visible history (zeros without one).
+
+    Attributes:
+        source: name of the encoder, or "tf-idf + svd" where it could not be loaded.
+    """
+
+    kind = "text"
+
+    def __init__(self, items: Tensor, settings: dict):
+        self.items, self.settings = items, settings
+
+    @property
+    def source(self) -> str:
+        return self.settings["source"]
+
+    @classmethod
+    def fit(
+        cls,
+        split: Split,
+        *,
+        seed: int = 0,
+        progress: bool = False,
+        encoder: str | None = ENCODER,
+        fallback: str = "tfidf",
+        tfidf_dim: int = 64,
+        batch_size: int = 128,
+    ) -> TextEmbeddings:
+        """Encode ``split.catalogue``, whose categories know train rows only.
+
+        Args:
+            split: its train items set the scale.
+            seed: of the SVD's start vector.
+            progress: show a bar over the batches of the encoder.
+            encoder: a sentence-transformers model by hub name or local folder; None for TF-IDF at once.
+            fallback: "tfidf": without the encoder take TF-IDF + SVD and say so in ``source``. "error": raise.
+            tfidf_dim: width of the fallback.
+            batch_size: items per call of the encoder.
+
+        Raises:
+            ValueError: if a setting is out of range.
+            OSError: if the encoder cannot be loaded and ``fallback`` is "error".
+        """
+        one_of("fallback", fallback, ("tfidf", "error"))
+        for name, value in (("tfidf_dim", tfidf_dim), ("batch_size", batch_size)):
+            positive(name, value)
+        texts = item_texts(split.catalogue)
+        vectors, source = None, FALLBACK
+        if encoder is not None:
+            try:
+                vectors, source = encode(texts, encoder, batch_size, progress), encoder
+            except (OSError, ImportError) as error:  # not on this machine and no network, or the package is absent
+                if fallback == "error":
+                    raise OSError(
+                        f"the sentence encoder {encoder!r} cannot be loaded ({error}); give a local folder as encoder, "
+                        f"or set fallback to 'tfidf'"
+                    ) from error
+        if vectors is None:
+            vectors = tfidf_vectors(texts, tfidf_dim, seed)
+        settings = {"encoder": encoder, "fallback": fallback, "tfidf_dim": tfidf_dim, "source": source, "seed": seed}
+        return cls(torch.from_numpy(standardised(vectors, split.train.item)), settings)
+
+    def users(self, cases: Cases, held_out: bool = False) -> Tensor:
+        """Float32, shape (B, d); the same for ``held_out``: no user's rows reach a text vector."""
+        history = cases.history_matrix(len(self.items))
+        length = np.maximum(np.diff(history.indptr), 1).astype(np.float32)
+        return torch.from_numpy((history @ self.items.numpy()) / length[:, None])
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"items": self.items}
+
+    @classmethod
+    def _restore(cls, tensors, settings):
+        return cls(tensors["items"], settings)
+
+
+def standardised(vectors: np.ndarray, train_items: np.ndarray) -> np.ndarray:
+    """Mean 0 and variance 1 per dimension over the distinct train items; a dimension without variance becomes 0.
+
+    Sentence vectors share a large common part, which says nothing about an item and would fill every cosine.
+    """
+    known = vectors[np.unique(train_items)]
+    deviation = known.std(0)
+    varies = deviation > 1e-6 * max(float(deviation.max()), 1e-30)
+    scaled = (vectors - known.mean(0)) / np.where(varies, deviation, 1)
+    return np.where(varies, scaled, 0).astype(np.float32)
+
+
+def item_texts(catalogue: Catalogue) -> list[str]:
+    """"title. brand. category, category" of each item, without the parts that are missing."""
+    parts = zip(catalogue.titles, catalogue.brands, map(", ".join, catalogue.categories))
+    return [". ".join(p for p in three if p) for three in parts]
+
+
+def encode(texts: list[str], encoder: str, batch_size: int = 128, progress: bool = False) -> np.ndarray:
+    """Sentence vectors on the CPU, float32, shape (len(texts), d)."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(encoder, device="cpu")
+    return model.encode(texts, batch_size=batch_size, show_progress_bar=progress, convert_to_numpy=True).astype(np.float32)
+
+
+def tfidf_vectors(texts: list[str], dim: int, seed: int = 0) -> np.ndarray:
+    """TF-IDF of words and word pairs, reduced to ``dim`` by a truncated SVD: float32, shape (len(texts), dim).
+
+    Dimensions beyond the rank of the texts are zero.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    matrix = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
+    return (matrix @ singular_vectors(matrix, dim, seed)).astype(np.float32)

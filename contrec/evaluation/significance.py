@@ -1,0 +1,69 @@
+"""Bootstrap over users: intervals of a metric, and of the difference of two models on the same users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contrec.checks import positive
+
+if TYPE_CHECKING:
+    from contrec.evaluation.protocol import Evaluation
+
+
+def bootstrap_means(values, n_boot: int = 1000, seed: int = 0) -> np.ndarray:
+    """Means over users drawn with replacement; every column sees the same draws.
+
+    Args:
+        values: one row per user, float, shape (n_users, c).
+        n_boot: number of draws, at least 1.
+        seed: of the draws.
+
+    Returns:
+        Float64, shape (n_boot, c).
+    """
+    positive("n_boot", n_boot)
+    values = np.asarray(values, np.float64)
+    n = len(values)
+    rng = np.random.default_rng(seed)
+    # how often each user was drawn times the values: the memory of one draw, whatever n_boot is
+    return np.stack([np.bincount(rng.integers(n, size=n), minlength=n) @ values for _ in range(n_boot)]) / n
+
+
+def paired_bootstrap(a: Evaluation, b: Evaluation, metric: str, n_boot: int = 10_000, seed: int = 0) -> dict:
+    """How much better ``a`` is than ``b`` on the same users, and how sure that is.
+
+    Args:
+        a, b: evaluations of two models on the same cases; rows may stand in another order.
+        metric: "HR@k" or "NDCG@k".
+        n_boot: number of draws of users.
+        seed: of the draws.
+
+    Returns:
+        ``metric``; ``difference`` of the means a - b in percentage points; ``interval``, its 95 % percentile interval
+        (low, high) in points; ``p``, two-sided: twice the smaller share of draws on either side of zero, at least
+        2 / (n_boot + 1) and at most 1; ``n_users``.
+
+    Raises:
+        ValueError: if users, their numbers of cases, or the treatment of seen items differ.
+    """
+    if a.exclude_seen != b.exclude_seen:
+        raise ValueError(f"exclude_seen must be equal in both evaluations, got {a.exclude_seen} and {b.exclude_seen}")
+    cases_a, cases_b = (np.unique(e.user, return_counts=True) for e in (a, b))
+    if not all(np.array_equal(x, y) for x, y in zip(cases_a, cases_b)):
+        raise ValueError(
+            f"a paired comparison needs the same users with the same number of cases, got {len(cases_a[0])} and "
+            f"{len(cases_b[0])} users; evaluate both models on one set of cases"
+        )
+    difference = 100 * (a.per_user(metric) - b.per_user(metric))
+    draws = bootstrap_means(difference[:, None], n_boot, seed)[:, 0]
+    tail = min((draws <= 0).sum(), (draws >= 0).sum())
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return {
+        "metric": metric,
+        "difference": float(difference.mean()),
+        "interval": (float(low), float(high)),
+        "p": float(min(1.0, 2 * (tail + 1) / (n_boot + 1))),
+        "n_users": len(difference),
+    }

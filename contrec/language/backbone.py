@@ -1,0 +1,188 @@
+"""The language model: a small Llama trained from scratch, or any causal LM of the hub with LoRA and optional NF4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from contrec.checks import in_range, one_of, positive
+from contrec.language.prompts import (
+    INPUT_MARK,
+    PROMPTS,
+    RESPONSE_MARK,
+    RESPONSES,
+    ROLE_PLAY_AND_EXAMPLE,
+    Z_END,
+    Z_START,
+)
+
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class LanguageConfig:
+    """Which backbone reads the prompts, how it is trained, and how long prompts may be."""
+
+    backbone: str = "tiny"  # "tiny" or a hub name or a local folder; the papers: meta-llama/Llama-3.2-1B-Instruct
+    train: str = "all"  # "all" weights | "lora" | "none" (a frozen backbone, for the control)
+    quantize: bool = False  # NF4 with double quantization (Appendix C.3); needs train = "lora" or "none"
+    lora_rank: int = 16  # released code, with alpha 32 and dropout .05
+    project_tokens: bool = False  # a trained linear map from token to hidden width; False: tokens enter as they are
+    hidden: int = 128  # the rest shapes the tiny backbone: our choice, about a million parameters
+    layers: int = 4
+    heads: int = 4
+    vocabulary: int = 2048
+    history_cap: int = 20  # Sect. 4.1.4
+    max_input: int = 1024  # Sect. 4.1.1
+    title_chars: int = 50  # released code
+
+    def __post_init__(self):
+        one_of("train", self.train, ("all", "lora", "none"))
+        for name in ("lora_rank", "hidden", "layers", "heads", "vocabulary", "history_cap", "title_chars"):
+            positive(name, getattr(self, name))
+        in_range("max_input", self.max_input, 256, 131072)
+        if self.backbone == "tiny" and (self.train == "lora" or self.quantize):
+            raise ValueError(
+                f"backbone 'tiny' starts from random weights, so it is trained whole: set train='all' (or 'none') and "
+                f"quantize=False, got train={self.train!r}, quantize={self.quantize}"
+            )
+        if self.hidden % (2 * self.heads):
+            raise ValueError(f"hidden must be a multiple of 2 * heads = {2 * self.heads}, got {self.hidden}")
+        if self.quantize and self.train == "all":
+            raise ValueError("quantize=True needs train='lora' or 'none': 4-bit weights cannot be trained themselves")
+
+
+def train_text_tokenizer(texts: list[str], vocabulary: int):
+    """A byte-level BPE tokenizer trained on texts, with end, padding and token markers.
+
+    The study's own sentences are repeated, so that each costs few tokens.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<pad>", "<end>", Z_START, Z_END]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    sentences = [ROLE_PLAY_AND_EXAMPLE, INPUT_MARK, RESPONSE_MARK, *PROMPTS, *RESPONSES]
+    tokenizer.train_from_iterator([s.strip() for s in sentences] * 50 + [" " + t for t in texts], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", additional_special_tokens=[Z_START, Z_END]
+    )
+
+
+def tiny_backbone(config: LanguageConfig, texts: list[str], seed: int, tokenizer_folder=None):
+    """A Llama of about a million parameters with random weights.
+
+    Its tokenizer is trained on ``texts``, or read from ``tokenizer_folder`` where a saved one is given.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    if tokenizer_folder is None:
+        tokenizer = train_text_tokenizer(texts, config.vocabulary)
+    else:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_folder)
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=config.hidden, intermediate_size=4 * config.hidden,
+        num_hidden_layers=config.layers, num_attention_heads=config.heads, num_key_value_heads=config.heads,
+        max_position_embeddings=config.max_input + 256, tie_word_embeddings=True, attn_implementation="sdpa",
+        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(shape)
+    if config.train == "none":
+        model.requires_grad_(False)
+    return model, tokenizer
+
+
+def hub_backbone(config: LanguageConfig, seed: int):
+    """A causal LM by hub name or local folder, with markers added, LoRA on the seven projections and optional NF4.
+
+    Raises:
+        OSError: with the way out, if the model is gated, or not on disk while the hub cannot be reached.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    name = config.backbone
+    quantization = None
+    if config.quantize:
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+        )  # fmt: skip
+    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        model = AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, quantization_config=quantization, attn_implementation="sdpa", use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise OSError(_load_advice(name, error)) from error
+    tokenizer.add_tokens([Z_START, Z_END], special_tokens=True)
+    with torch.random.fork_rng(devices=[]):  # rows of new markers are random, and frozen ones are not saved
+        torch.manual_seed(seed)
+        rows = max(len(tokenizer), model.get_input_embeddings().num_embeddings)
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    for module in model.modules():
+        # packed for some CPUs, 4-bit weights would be rounded anew at each change from training to evaluation
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token_id = tokenizer.eos_token_id
+    if config.train == "none":
+        model.requires_grad_(False)
+    elif config.train == "lora":
+        model = _add_lora(model, tokenizer, config, seed)
+    return model, tokenizer
+
+
+def _add_lora(model, tokenizer, config: LanguageConfig, seed: int):
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    if config.quantize:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    rows = tokenizer.convert_tokens_to_ids([Z_START, Z_END])
+    lora = LoraConfig(
+        r=config.lora_rank, lora_alpha=2 * config.lora_rank, lora_dropout=0.05, bias="none", task_type="CAUSAL_LM",
+        target_modules=list(LORA_TARGETS), trainable_token_indices={"embed_tokens": rows},
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_peft_model(model, lora)
+
+
+def _load_advice(name: str, error: Exception) -> str:
+    """One sentence of what to do about a backbone that did not load."""
+    text = f"{error} {error.__cause__}"
+    if "gated" in text.lower() or "403" in text or "401" in text:
+        return (
+            f"backbone {name!r} is gated: ask for access on its model page, then run `hf auth login`; "
+            "or use an ungated one, such as Qwen/Qwen2.5-0.5B-Instruct"
+        )
+    return (
+        f"backbone {name!r} is neither a local folder with a model nor to be had from the hub now: check the name and "
+        "the network, or download it elsewhere and give its folder, or use backbone='tiny' "
+        f"({' '.join(str(error).split())[:160]})"
+    )
+
+
+def load_backbone(config: LanguageConfig, texts: list[str], seed: int):
+    """(causal LM, tokenizer) as the config says; ``texts`` train the tiny backbone's tokenizer."""
+    if config.backbone == "tiny":
+        return tiny_backbone(config, texts, seed)
+    return hub_backbone(config, seed)
+
+
+def decoder_of(model) -> nn.Module:
+    """The stack that turns embeddings into hidden states (LoRA layers included, output layer left out)."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inner.get_decoder()

@@ -1,0 +1,213 @@
+"""User modeling by the language model: read the prompt, write the preference text, give its states (Sect. 3.3).
+
+A batch of prompts is read once: the role play that all prompts share is computed a single time, and the key-value cache
+of the rest serves both the greedy decoding (without gradient) and the training pass over the written and gold answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from contrec.language.answers import AnswerSet
+from contrec.language.backbone import decoder_of
+from contrec.language.injection import TokenInjector
+from contrec.language.prompts import PromptBatch, pad
+
+
+@dataclass
+class Reading:
+    """What the backbone knows after the prompts: a cache over P + L key slots.
+
+    Attributes:
+        cache: transformers' DynamicCache, B rows.
+        mask: real key slots, bool, (B, P + L).
+        lengths: tokens of each whole prompt, int64, (B,).
+        last: hidden state that emits the first answer token, (B, H).
+    """
+
+    cache: object
+    mask: Tensor
+    lengths: Tensor
+    last: Tensor
+
+
+@dataclass
+class Written:
+    """Answers decoded along the trie.
+
+    Attributes:
+        template, facet: which answer was written, int64, (B,).
+        ids: its tokens, one array per row, end token included.
+        states: the hidden states that emitted them, (B, A, H), with mask (B, A).
+    """
+
+    template: np.ndarray
+    facet: np.ndarray
+    ids: list[np.ndarray]
+    states: Tensor
+    mask: Tensor
+
+
+class UserModel(nn.Module):
+    """The backbone with injected tokens.
+
+    Args:
+        model: causal LM (plain, LoRA or NF4).
+        injector: puts continuous tokens into slots.
+        answers: the closed answer set.
+        prefix: ids shared by the start of every prompt (role play and example), numpy int64.
+    """
+
+    def __init__(self, model, injector: TokenInjector, answers: AnswerSet, prefix: np.ndarray):
+        super().__init__()
+        self.model, self.injector, self.answers = model, injector, answers
+        self.register_buffer("prefix", torch.from_numpy(np.asarray(prefix)), persistent=False)
+
+    @property
+    def hidden(self) -> int:
+        return self.model.get_input_embeddings().weight.shape[1]
+
+    def read(self, batch: PromptBatch, tokens: Tensor) -> Reading:
+        """Run prompts through the backbone.
+
+        Args:
+            batch: prompts that all start with ``prefix``.
+            tokens: continuous tokens of every slot, in the batch's order, (N, D).
+        """
+        from transformers import DynamicCache
+
+        device, size, skip = tokens.device, len(batch), len(self.prefix)
+        decoder, embed = decoder_of(self.model), self.model.get_input_embeddings()
+        cache = decoder(inputs_embeds=embed(self.prefix[None]), use_cache=True).past_key_values
+        cache = DynamicCache([(k.expand(size, -1, -1, -1), v.expand(size, -1, -1, -1)) for k, v in _pairs(cache)])
+        ids, mask = pad([row[skip:] for row in batch.ids])
+        slots = torch.from_numpy(batch.flat_positions(ids.shape[1], skip)).to(device)
+        embeds = self.injector(embed(ids.to(device)), tokens, slots)
+        mask = torch.cat([torch.ones(size, skip, dtype=torch.bool), mask], dim=1).to(device)
+        position = (mask.long().cumsum(1) - 1).clamp_min(0)[:, skip:]
+        states = decoder(
+            inputs_embeds=embeds,
+            attention_mask=mask.long(),
+            position_ids=position,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        lengths = mask.sum(1)
+        last = states[torch.arange(size, device=device), lengths - skip - 1]
+        return Reading(cache, mask, lengths, last)
+
+    @torch.no_grad()
+    def write(self, reading: Reading) -> Written:
+        """Decode greedily along the answer trie.
+
+        A node with a single child needs no decision: such tokens are fed in one chunk, so an answer of thirty tokens
+        takes as many forward passes as it has real choices.
+        """
+        from transformers import DynamicCache
+
+        size, device = len(reading.last), reading.last.device
+        cache = DynamicCache([(k.detach(), v.detach()) for k, v in _pairs(reading.cache)])
+        decoder, embed = decoder_of(self.model), self.model.get_input_embeddings()
+        head = self.model.get_output_embeddings()
+        mask, state = reading.mask, reading.last.detach()
+        node: list = [self.answers.trie] * size
+        ids: list[list[int]] = [[] for _ in range(size)]
+        states, real = [state[:, None]], [torch.ones(size, 1, dtype=torch.bool, device=device)]
+        while any(isinstance(n, dict) for n in node):
+            logits = head(state)
+            chunks = [self._advance(node, row, logits[row], ids[row]) for row in range(size)]
+            fed, fed_mask = (x.to(device) for x in pad([np.array(chunk, np.int64) for chunk in chunks]))
+            position = mask.sum(1, keepdim=True) + (fed_mask.long().cumsum(1) - 1).clamp_min(0)
+            mask = torch.cat([mask, fed_mask], dim=1)
+            out = decoder(
+                inputs_embeds=embed(fed),
+                attention_mask=mask.long(),
+                position_ids=position,
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state
+            states.append(out)
+            real.append(fed_mask)
+            taken = fed_mask.sum(1)
+            newest = out[torch.arange(size, device=device), (taken - 1).clamp_min(0)]
+            state = torch.where(taken[:, None] > 0, newest, state)
+        states, real = torch.cat(states, dim=1), torch.cat(real, dim=1)
+        # token j is emitted by the state at token j - 1, so the state at the end token is left out
+        emitted = [states[row][real[row]][: len(tokens)] for row, tokens in enumerate(ids)]
+        return Written(
+            np.array([leaf[0] for leaf in node]), np.array([leaf[1] for leaf in node]),
+            [np.array(tokens) for tokens in ids],
+            nn.utils.rnn.pad_sequence(emitted, batch_first=True), pad([np.array(t) for t in ids])[1].to(device),
+        )  # fmt: skip
+
+    @staticmethod
+    def _advance(node: list, row: int, logits: Tensor, ids: list[int]) -> list[int]:
+        """Take one decision at ``node[row]``, then walk as far as there is no other; returns the tokens taken."""
+        here, taken = node[row], []
+        while isinstance(here, dict):
+            options = list(here)
+            if len(options) > 1 and taken:
+                break
+            best = options[0] if len(options) == 1 else options[int(logits[options].argmax())]
+            taken.append(best)
+            here = here[best]
+        node[row] = here
+        ids.extend(taken)
+        return taken
+
+    def follow(self, reading: Reading, first: list[np.ndarray], second: list[np.ndarray] | None = None):
+        """States that emit given answers, with gradient; two answers per prompt share its cache.
+
+        Args:
+            first, second: answer ids per row (an answer may be empty).
+
+        Returns:
+            For each answer (states (B, A, H), ids (B, A), mask (B, A)).
+        """
+        from transformers import DynamicCache
+
+        device, embed = reading.last.device, self.model.get_input_embeddings()
+        parts = [tuple(x.to(device) for x in pad(a)) for a in ([first] if second is None else [first, second])]
+        ids, mask = torch.cat([p[0] for p in parts], 1), torch.cat([p[1] for p in parts], 1)
+        segment = torch.cat([torch.full_like(p[0][0], n) for n, p in enumerate(parts)])
+        step = torch.cat([torch.arange(p[0].shape[1], device=device) for p in parts])
+        causal = (segment[:, None] == segment[None]) & (step[:, None] >= step[None])
+        allowed = torch.cat([reading.mask[:, None].expand(-1, len(step), -1), causal[None] & mask[:, None]], dim=2)
+        allowed = allowed | _own_slot(len(step), allowed.shape[2], device)  # a padded query must see something
+        cache = DynamicCache(_pairs(reading.cache))
+        out = decoder_of(self.model)(
+            inputs_embeds=embed(ids), attention_mask=_additive(allowed, reading.last.dtype)[:, None],
+            position_ids=reading.lengths[:, None] + step, past_key_values=cache, use_cache=True,
+        ).last_hidden_state  # fmt: skip
+        results, start = [], 0
+        for part_ids, part_mask in parts:
+            width = part_ids.shape[1]
+            states = torch.cat([reading.last[:, None], out[:, start : start + width - 1]], dim=1)
+            results.append((states, part_ids, part_mask))
+            start += width
+        return results
+
+    def answer_loss(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """Eq. (14) as a mean over answer tokens; the output layer is applied at these positions only."""
+        if not mask.any():
+            return states.sum() * 0.0
+        logits = self.model.get_output_embeddings()(states[mask])
+        return nn.functional.cross_entropy(logits.float(), ids[mask])
+
+
+def _pairs(cache) -> list[tuple[Tensor, Tensor]]:
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def _own_slot(queries: int, keys: int, device) -> Tensor:
+    eye = torch.zeros(queries, keys, dtype=torch.bool, device=device)
+    eye[torch.arange(queries), torch.arange(keys - queries, keys)] = True
+    return eye
+
+
+def _additive(allowed: Tensor, dtype) -> Tensor:
+    return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)

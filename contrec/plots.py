@@ -1,0 +1,377 @@
+"""One function per kind of figure; each returns the figure and the data frame behind it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from .theme import BLACK, DATASETS, GREY, METHODS, THEME, VERMILLION, group, new, plain, rank_order, save, style
+
+__all__ = [
+    *("channel_variance", "denoising_path", "history_lengths", "loss_curves", "ranking_intervals", "samples_curve"),
+    "save",
+]
+LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+BOOTSTRAP = "95 % bootstrap over users"
+
+
+def _themed(draw):
+    """Draw under the theme, whatever the notebook has set."""
+
+    @functools.wraps(draw)
+    def wrapped(*args, **kwargs):
+        with matplotlib.rc_context(THEME):
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def _need(frame: pd.DataFrame, *columns: str) -> None:
+    missing = [name for name in columns if name not in frame]
+    if missing or not len(frame):
+        raise ValueError(
+            f"the data frame needs rows and the columns {', '.join(columns)}; missing: {missing or 'rows'}"
+        )
+
+
+def _subtitle(figure, text: str) -> None:
+    """Dataset, preset and seeds, above the axes."""
+    if text:
+        figure.suptitle(plain(text, 80), x=0.01, ha="left", fontsize=6.5, color="#404040")
+
+
+@_themed
+def loss_curves(history: pd.DataFrame, *, ylabel: str = "loss", subtitle: str = ""):
+    """Loss against epoch (the kind of Fig. 1, ContRec): one line per model, a band of one s.d. over seeds.
+
+    Args:
+        history: columns model, epoch, loss; optional seed, and part ("train", "validation": another line style).
+        ylabel: name and unit of the loss.
+        subtitle: dataset, preset, seeds.
+
+    Returns:
+        (figure, frame with model, part, epoch, mean, sd, n). The axis is logarithmic where losses span a factor of 30.
+    """
+    _need(history, "model", "epoch", "loss")
+    frame = history.assign(part=history["part"] if "part" in history else "")
+    order = {name: i for i, name in enumerate(rank_order(frame["model"]))}
+    frame = frame.groupby(["model", "part", "epoch"])["loss"].agg(mean="mean", sd="std", n="count").reset_index()
+    frame = frame.sort_values(["model", "part", "epoch"], key=lambda c: c.map(order) if c.name == "model" else c)
+    looks, parts = style(order), list(dict.fromkeys(frame["part"]))
+    figure, ax = new()
+    for (name, part), line in frame.groupby(["model", "part"], sort=False):
+        label, colour, marker = looks[name]
+        every = max(1, len(line) // 8)
+        dash = LINES[parts.index(part) % len(LINES)]
+        label = f"{label}, {part}" if part else label
+        ax.plot(line["epoch"], line["mean"], color=colour, marker=marker, ls=dash, markevery=every, label=label)
+        if (line["n"] > 1).any():
+            low, high = line["mean"] - line["sd"], line["mean"] + line["sd"]
+            ax.fill_between(line["epoch"], low, high, color=colour, alpha=0.2, lw=0)
+    if frame["mean"].min() > 0 and frame["mean"].max() / frame["mean"].min() > 30:
+        ax.set_yscale("log")
+    n = int(frame["n"].max())
+    ax.set(xlabel="epoch", ylabel=ylabel)
+    title = f"mean ± s.d., {n} seeds" if n > 1 else None
+    ax.legend(ncols=1 + (len(looks) * len(parts) > 4), title=title, title_fontsize=6.5)
+    _subtitle(figure, subtitle)
+    return figure, frame.reset_index(drop=True)
+
+
+@_themed
+def ranking_intervals(
+    results: pd.DataFrame,
+    *,
+    metrics: Sequence[str] = ("HR@10", "NDCG@10"),
+    interval: str = BOOTSTRAP,
+    published_interval: str = "mean ± s.d., 5 inferences",
+    subtitle: str = "",
+):
+    """Rates of many models as dots with intervals: floors on top, controls at the bottom, published values hollow.
+
+    Args:
+        results: columns model, metric, value; optional low and high (interval ends; none: a dot and no bar) and kind
+            ("reproduced", the default; "published"; "this run": half filled). Rates are fractions in 0..1.
+        metrics: one panel each.
+        interval, published_interval: what the bars are, for the legend.
+        subtitle: dataset, preset, seeds.
+
+    Returns:
+        (figure, frame with model, kind, metric, value, low, high in the order of the figure).
+    """
+    _need(results, "model", "metric", "value")
+    frame = results[results["metric"].isin(metrics)].reindex(
+        columns=["model", "kind", "metric", "value", "low", "high"]
+    )
+    _need(frame, "model")
+    frame["kind"] = frame["kind"].fillna("reproduced")
+    names = rank_order(frame["model"])
+    rows, looks = {name: i for i, name in enumerate(names)}, style(names)
+    kinds = [kind for kind in ("reproduced", "this run", "published") if kind in set(frame["kind"])]
+    figure, axes = new(1, len(metrics), height=0.75 + 0.145 * len(names), sharey=True, squeeze=False)
+    for ax, metric in zip(axes[0], metrics, strict=True):
+        part = frame[frame["metric"] == metric]
+        floor = part.loc[(part["model"] == "popularity") & (part["kind"] != "published"), "value"]
+        for value in floor[:1]:
+            ax.axvline(value, color=GREY, lw=0.6, ls="--", zorder=0)
+        for line in part.itertuples():
+            _dot(ax, line, rows[line.model] + 0.13 * (kinds.index(line.kind) - (len(kinds) - 1) / 2), looks[line.model])
+        for border in _borders(names):
+            ax.axhline(border, color="#C0C0C0", lw=0.5, zorder=0)
+        ax.set(xlabel=metric, ylim=(len(names) - 0.4, -0.6))
+        ax.set_yticks(range(len(names)), [looks[name][0] for name in names])
+        ax.tick_params(axis="y", length=0)
+        ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
+        ax.grid(axis="x", color="#E5E5E5", lw=0.5)
+    bars = frame.dropna(subset=["low", "high"]).groupby("kind").size()
+    says = {"published": published_interval}
+    for kind in kinds:
+        text = f"{kind} (bars: {says.get(kind, interval)})" if kind in bars else f"{kind} (no interval)"
+        axes[0, 0].plot([], [], ls="", marker="o", color=BLACK, label=text, **_fill(kind, BLACK))
+    figure.legend(loc="outside lower center", ncols=1)
+    _subtitle(figure, subtitle)
+    order = pd.Series(rows)
+    frame = frame.sort_values(["metric", "model", "kind"], key=lambda c: c.map(order) if c.name == "model" else c)
+    return figure, frame.reset_index(drop=True)
+
+
+def _fill(kind: str, colour: str) -> dict:
+    """Published is hollow, reproduced filled, this run half filled."""
+    if kind == "this run":
+        return {"fillstyle": "left", "mfc": colour, "markerfacecoloralt": "white", "mec": colour}
+    return {"mfc": "white" if kind == "published" else colour, "mec": colour}
+
+
+def _dot(ax, line, y: float, look: tuple[str, str, str]) -> None:
+    _, colour, marker = look
+    if pd.notna(line.low) and pd.notna(line.high):
+        ax.plot([line.low, line.high], [y, y], color=colour, lw=1.0, zorder=2)
+    ax.plot([line.value], [y], ls="", marker=marker, color=colour, zorder=3, **_fill(line.kind, colour))
+
+
+def _borders(names: list[str]) -> list[float]:
+    """Heights of the lines between floors, methods and controls."""
+    return [i + 0.5 for i in range(len(names) - 1) if group(names[i]) != group(names[i + 1])]
+
+
+@_themed
+def channel_variance(variances: pd.DataFrame, *, floor: float = 1e-6, subtitle: str = ""):
+    """Variance of each latent channel over the items, largest first: collapsed ones fall off (Sect. 3.2, ContRec).
+
+    Args:
+        variances: columns model, encoder (1..K), channel, variance (of the token's channel over items, not negative).
+        floor: smaller variances are drawn here, since the axis is logarithmic.
+        subtitle: dataset, preset, seeds.
+
+    Returns:
+        (figure, frame with a column rank, 1 for the largest variance of its model and encoder).
+    """
+    _need(variances, "model", "encoder", "channel", "variance")
+    if (variances["variance"] < 0).any():
+        raise ValueError(f"a variance must not be negative, got {variances['variance'].min()}")
+    frame = variances.sort_values(["model", "encoder", "variance", "channel"], ascending=[True, True, False, True])
+    frame["rank"] = frame.groupby(["model", "encoder"]).cumcount() + 1
+    names, encoders = rank_order(frame["model"]), sorted(set(frame["encoder"]))
+    looks = style(names)
+    figure, ax = new()
+    for name in names:
+        label, colour, marker = looks[name]
+        for encoder in encoders:
+            line = frame[(frame["model"] == name) & (frame["encoder"] == encoder)]
+            ax.plot(
+                line["rank"], line["variance"].clip(lower=floor), color=colour, marker=marker,
+                ls=LINES[encoders.index(encoder) % len(LINES)],
+                markevery=(encoders.index(encoder), max(1, len(line) // 6)), label=f"{label}, encoder {encoder}",
+            )  # fmt: skip
+    below = f"\n(variances below {floor:g} drawn at {floor:g})" if (frame["variance"] < floor).any() else ""
+    ax.set(xlabel="channel, by decreasing variance" + below, ylabel="variance over items", yscale="log")
+    figure.legend(loc="outside lower center", ncols=2)
+    _subtitle(figure, subtitle)
+    return figure, frame.reset_index(drop=True)
+
+
+@_themed
+def tokens(values, titles: Sequence[str], *, subtitle: str = ""):
+    """The continuous tokens of a few items: a row of channels for each of the K tokens (Eq. (10), ContRec).
+
+    Args:
+        values: tokens, shape (n, K, D).
+        titles: n item titles.
+        subtitle: dataset, preset, seeds.
+
+    Returns:
+        (figure, frame with title, token (1..K), channel (1..D), value).
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 3 or len(values) != len(titles):
+        raise ValueError(f"tokens need values of shape (n, K, D) and n titles, got {values.shape} and {len(titles)}")
+    n, k, d = values.shape
+    figure, ax = new(height=0.5 + 0.11 * n * k)
+    limit = np.abs(values).max() or 1.0
+    image = ax.imshow(values.reshape(n * k, d), cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
+    ax.set(xlabel="channel", xticks=[0, d - 1], xticklabels=[1, d])
+    ax.set_yticks(np.arange(n) * k + (k - 1) / 2, [plain(title, 24) for title in titles])
+    for border in range(1, n):
+        ax.axhline(border * k - 0.5, color="white", lw=1.5)
+    figure.colorbar(image, ax=ax, label="value", pad=0.02)
+    _subtitle(figure, subtitle)
+    index = pd.MultiIndex.from_product([range(n), range(1, k + 1), range(1, d + 1)], names=["title", "token", "channel"])
+    frame = pd.Series(values.ravel(), index, name="value").reset_index()
+    return figure, frame.assign(title=[titles[i] for i in frame["title"]])
+
+
+@_themed
+def denoising_path(
+    trajectory,
+    items,
+    target: int,
+    history: Sequence[int],
+    labels: Sequence[str],
+    *,
+    top_k: int = 10,
+    subtitle: str = "",
+):
+    """The way from noise to a preference (Eq. (8), ContRec) among the items, on the items' first two principal axes.
+
+    Args:
+        trajectory: sampled vectors, shape (S, d), from noise (first) to the preference (last).
+        items: item vectors q, shape (m, d).
+        target: index of the item to be found.
+        history: indices of the items seen before.
+        labels: title of each item, length m.
+        top_k: how many nearest items (by cosine, as Eq. (22) without text; history left out) are ringed, and numbered
+            in the right panel, which enlarges the box of the left one.
+        subtitle: dataset, preset, seeds.
+
+    Returns:
+        (figure, frame with role ("path", "history", "target", "top"), step or rank, item, title, x, y). Two axes lose
+        most of the distances: what looks near may be far.
+    """
+    trajectory, items = (np.asarray(a, dtype=np.float64) for a in (trajectory, items))
+    if trajectory.ndim != 2 or items.ndim != 2 or trajectory.shape[1] != items.shape[1] or len(labels) != len(items):
+        got = f"{trajectory.shape}, {items.shape}, {len(labels)}"
+        raise ValueError(f"trajectory (S, d), items (m, d) and m labels must fit, got {got}")
+    history = list(dict.fromkeys(int(i) for i in history))
+    centre = items.mean(0)
+    axes_ = np.linalg.svd(items - centre, full_matrices=False)[2][:2]
+    axes_ *= np.sign(axes_[np.arange(2), np.abs(axes_).argmax(1)])[:, None]  # the sign of an axis is arbitrary: fix it
+    path, points = (trajectory - centre) @ axes_.T, (items - centre) @ axes_.T
+    cosine = items @ trajectory[-1] / np.maximum(np.linalg.norm(items, axis=1), 1e-12)
+    cosine[history] = -np.inf
+    top = np.argsort(-cosine, kind="stable")[: min(top_k, len(items) - len(history))]
+    figure, panels = new(1, 2, height=2.5)
+    for ax, zoom in zip(panels, (False, True), strict=True):
+        ax.scatter(*points.T, s=3, color="#C8C8C8", lw=0, zorder=1, rasterized=len(items) > 5000, label="item")
+        ax.plot(*path.T, color=VERMILLION, lw=0.9, zorder=3)
+        _mark(ax, path[:1], "o", VERMILLION, "noise", hollow=True)
+        _mark(ax, points[history], "s", METHODS["deftrec"][1], "history", size=3)
+        _mark(ax, points[top], "o", BLACK, f"top {len(top)}", hollow=True, size=6.5 if zoom else 4.5)
+        _mark(ax, points[[target]], "*", METHODS["sasrec"][1], f"target: {plain(labels[target], 24)}", size=7)
+        _mark(ax, path[-1:], "X", VERMILLION, "preference")
+        ax.set(xlabel="first principal axis", ylabel="" if zoom else "second principal axis")
+    near = np.vstack([points[top], points[[target]], path[-1:]])
+    _zoom(*panels, near.min(0), near.max(0))
+    for rank, item in enumerate(top, start=1):
+        panels[1].annotate(str(rank), points[item], xytext=(3, 3), textcoords="offset points", fontsize=6, zorder=6)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    _subtitle(figure, subtitle)
+    rows = [("path", step, -1, "", *xy) for step, xy in enumerate(path)]
+    for role, ids in (("history", history), ("target", [target]), ("top", top)):
+        rows += [(role, place, int(i), str(labels[i]), *points[i]) for place, i in enumerate(ids, start=1)]
+    return figure, pd.DataFrame(rows, columns=["role", "step", "item", "title", "x", "y"])
+
+
+def _mark(ax, points, marker: str, colour: str, label: str, hollow: bool = False, size: float = 4.5) -> None:
+    face = "none" if hollow else colour
+    ax.plot(*points.T, ls="", marker=marker, ms=size, mec=colour, mfc=face, label=label, zorder=5)
+
+
+def _zoom(whole, part, low, high) -> None:
+    """Narrow the axes ``part`` to the box low..high with a margin, and draw that box in the axes ``whole``."""
+    margin = 0.15 * (high - low) + 1e-9
+    (x0, y0), (x1, y1) = low - margin, high + margin
+    part.set(xlim=(x0, x1), ylim=(y0, y1))
+    whole.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="#404040", lw=0.6, zorder=2)
+
+
+@_themed
+def history_lengths(lengths: pd.DataFrame, *, cap: int | None = 20, subtitle: str = ""):
+    """Share of cases whose history has at least so many items, per dataset.
+
+    Args:
+        lengths: columns dataset, length (one row per case).
+        cap: longest history that a model sees (20 in Sect. 4.1.1, ContRec), drawn as a line; None for no line.
+        subtitle: split and source.
+
+    Returns:
+        (figure, frame with dataset, length, share of cases with at least that length).
+    """
+    _need(lengths, "dataset", "length")
+    figure, ax = new(height=2.0)
+    frames = []
+    for name in [n for n in DATASETS if n in set(lengths["dataset"])]:
+        values = np.sort(lengths.loc[lengths["dataset"] == name, "length"].to_numpy())
+        at = np.unique(values)
+        share = 1 - np.searchsorted(values, at, side="left") / len(values)
+        label, colour, marker = DATASETS[name]
+        ax.step(at, share, where="pre", color=colour, marker=marker, markevery=max(1, len(at) // 6), label=label)
+        frames.append(pd.DataFrame({"dataset": name, "length": at, "share": share}))
+    if not frames:
+        raise ValueError(f"dataset must be among {', '.join(DATASETS)}, got {sorted(set(lengths['dataset']))}")
+    if cap is not None:
+        ax.axvline(cap, color=GREY, lw=0.7, ls="--", zorder=0)
+        ax.annotate(f"cap {cap}", (cap, 1.0), xytext=(2, 0), textcoords="offset points", fontsize=6, color="#404040")
+    ax.set(xlabel="history length (items)", ylabel="share of cases at least as long", ylim=(0, 1.05))
+    if max(len(frame) for frame in frames) > 1 and lengths["length"].max() > 50 and lengths["length"].min() > 0:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%d"))
+    ax.legend()
+    _subtitle(figure, subtitle)
+    return figure, pd.concat(frames, ignore_index=True)
+
+
+@_themed
+def samples_curve(
+    results: pd.DataFrame,
+    *,
+    metric: str = "HR@10",
+    references: dict[str, float] | None = None,
+    interval: str = BOOTSTRAP,
+    subtitle: str = "",
+):
+    """A rate against the number of samples per case (a sample is a draw and ranks worse than their mean).
+
+    Args:
+        results: columns model, samples (1, 2, 4, ...), value; optional low and high.
+        metric: name of the rate, for the axis.
+        references: values that take no samples (the point estimate, a floor), as labelled horizontal lines.
+        interval: what the bars are.
+        subtitle: dataset, preset, seeds.
+
+    Returns:
+        (figure, frame with model, samples, value, low, high; references have no samples).
+    """
+    _need(results, "model", "samples", "value")
+    frame = results.reindex(columns=["model", "samples", "value", "low", "high"]).sort_values(["model", "samples"])
+    looks = style(rank_order(frame["model"]))
+    figure, ax = new(height=2.3)
+    for name, (label, colour, marker) in looks.items():
+        line = frame[frame["model"] == name]
+        ax.plot(line["samples"], line["value"], color=colour, marker=marker, label=label)
+        ax.vlines(line["samples"], line["low"], line["high"], color=colour, lw=1.0)
+    references = references or {}
+    for place, (label, value) in enumerate(references.items()):
+        ax.axhline(value, color=BLACK, lw=0.8, ls=LINES[1 + place % (len(LINES) - 1)], zorder=0, label=plain(label))
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(sorted(set(frame["samples"])), [str(n) for n in sorted(set(frame["samples"]))])
+    ax.minorticks_off()
+    ax.set(xlabel="samples per case", ylabel=metric)
+    title = f"bars: {interval}" if frame["low"].notna().any() else None
+    figure.legend(loc="outside lower center", ncols=2, title=title, title_fontsize=6.5)
+    _subtitle(figure, subtitle)
+    extra = pd.DataFrame({"model": list(references), "value": list(references.values())}).reindex(columns=frame.columns)
+    return figure, pd.concat([frame, extra], ignore_index=True) if references else frame.reset_index(drop=True)

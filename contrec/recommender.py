@@ -1,0 +1,357 @@
+"""ContRec behind the protocol of every model: how its parts are fitted, asked, saved and loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from contrec import embeddings as base_embeddings
+from contrec import training
+from contrec.checks import one_of, positive
+from contrec.data.interactions import Cases, Catalogue, Split
+from contrec.data.training_cases import bucketed, known_sequences, training_cases
+from contrec.evaluation import evaluate
+from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
+from contrec.network import ESTIMATES, Batch, ContRec, RecommenderConfig, config_from_dict
+from contrec.retriever import FacetIndex, hybrid_scores, hybrid_topk
+from contrec.tokenizers import SigmaVAE, TokenizerConfig, train_tokenizer
+
+
+@dataclass
+class Understanding:
+    """What the language side makes of cases: the diffusion's inputs and the preference text.
+
+    Attributes:
+        condition: c, (B, M, d).
+        users: base vectors of the users, (B, d).
+        template, facet: indices of the preference text, (B,).
+        seeds: one noise seed per case, from its history, so that a case's sample does not depend on its batch.
+    """
+
+    condition: Tensor
+    users: Tensor
+    template: np.ndarray
+    facet: np.ndarray
+    seeds: Tensor
+
+
+class Recommender:
+    """ContRec behind the protocol of every model: fit, score, recommend, save, load.
+
+    Args:
+        config: what is fitted; recipes and presets in :mod:`contrec.study.config` produce it.
+        device: where it runs; None takes the GPU if there is one.
+    """
+
+    def __init__(self, config: RecommenderConfig, device: str | None = None):
+        self.config = config
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.history: dict[str, list[dict]] = {}
+
+    # -- fitting ---------------------------------------------------------------------------------------------------
+
+    def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False, folder: Path | None = None):
+        """Phase 1: tokenizers; phase 2: language model and diffusion with the tokenizers frozen (Algorithm 1).
+
+        Args:
+            split: only ``split.train`` reaches a parameter; validation cases choose the epoch.
+            embeddings: base embeddings; None fits them as ``config.inputs`` says.
+            seed: of everything random.
+            folder: checkpoints of every epoch; the same call on the same folder goes on where it stopped.
+        """
+        self.embeddings = embeddings or base_embeddings.make(
+            self.config.inputs, split, seed=seed, progress=progress, **self.config.embeddings
+        )
+        self._remember(split)
+        items = self.embeddings.items.to(self.device)
+        users = self.embeddings.users(split.train_cases, held_out=True).to(self.device)
+        tokenizers = {}
+        for number, (name, x) in enumerate({"item": items, "user": users}.items()):
+            with torch.random.fork_rng():
+                torch.manual_seed(seed + number)
+                tokenizers[name] = SigmaVAE(items.shape[1], self._tokenizer_config()).to(self.device)
+            self.history[f"{name}_tokenizer"] = train_tokenizer(
+                tokenizers[name], x, seed=seed + number, progress=progress, label=f"phase 1, {name} tokenizer"
+            )
+        self._build(seed, tokenizers["item"], tokenizers["user"])
+        self._seed, self._split = seed, split
+        self.history["phase2"] = training.fit(
+            self.network,
+            self._batches,
+            self._validate,
+            self.config.training,
+            seed=seed,
+            folder=folder,
+            progress=progress,
+        )
+        del self._split
+        return self
+
+    def _tokenizer_config(self) -> TokenizerConfig:
+        """The tokenizer's settings; tokens that enter the backbone as they are have its width."""
+        language = self.config.language
+        if language.backbone == "tiny" and not language.project_tokens:
+            return replace(self.config.tokenizer, token_dim=language.hidden)
+        return self.config.tokenizer
+
+    def _remember(self, split: Split) -> None:
+        """Keep what recommending needs: the catalogue and every user's known history."""
+        self.catalogue, self.user_ids = split.catalogue, split.train.user_ids
+        self.sequences = known_sequences(split)
+
+    def _build(self, seed: int, item_tokenizer: SigmaVAE, user_tokenizer: SigmaVAE, backbone=None) -> None:
+        config, catalogue = self.config, self.catalogue
+        texts = [*catalogue.titles, *catalogue.answers]
+        model, self.text_tokenizer = backbone or load_backbone(config.language, texts, seed)
+        language, k = config.language, config.tokenizer.n_tokens
+        self.prompts = PromptBuilder(
+            self.text_tokenizer,
+            catalogue,
+            config.dataset,
+            k,
+            language.history_cap,
+            language.max_input,
+            language.title_chars,
+        )
+        self.answers = AnswerSet(self.text_tokenizer, catalogue.answers)
+        self.facet_index = FacetIndex.build(catalogue.facets, catalogue.answers)
+        self._answer_number = {facet: n for n, facet in enumerate(catalogue.answers)}
+        hidden = model.get_input_embeddings().weight.shape[1]
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            injector = TokenInjector(item_tokenizer.config.token_dim, hidden, language.project_tokens)
+            user_model = UserModel(model, injector, self.answers, self.prompts.prefix)
+            network = ContRec(config, user_model.to(self.device), item_tokenizer, user_tokenizer, self._items())
+        self.network = network.to(self.device).eval()
+
+    def _items(self) -> Tensor:
+        return self.embeddings.items.to(self.device)
+
+    def _batches(self, epoch: int) -> list[Batch]:
+        """The batches of one epoch, a function of the seed and the epoch: prompts of similar length together."""
+        cfg = self.config.training
+        rng = np.random.default_rng([self._seed, epoch])
+        cases = training_cases(self._split, cfg.cases, cfg.cases_per_user, rng)
+        users = self.embeddings.users(cases, held_out=True)
+        batches = []
+        for number, rows in enumerate(
+            bucketed(np.minimum(cases.lengths, self.config.language.history_cap), cfg.batch_size, rng)
+        ):
+            part = cases.select(rows)
+            prompts = self.prompts.build(part, rng.integers(len(PROMPTS), size=len(rows)))
+            gold = [self._gold(int(item), int(rng.integers(len(RESPONSES)))) for item in part.target]
+            target = torch.from_numpy(part.target).to(self.device)
+            noise_seed = (self._seed * 1_000_003 + epoch) * 100_003 + number
+            batches.append(Batch(prompts, users[rows].to(self.device), target, gold, noise_seed))
+        return batches
+
+    def _gold(self, item: int, template: int) -> np.ndarray:
+        facet = self.catalogue.gold_answer(item)
+        return np.empty(0, np.int64) if facet is None else self.answers.ids[template][self._answer_number[facet]]
+
+    def _validate(self) -> float:
+        cases = self._split.validation
+        limit = self.config.training.validation_users
+        if len(cases) > limit:
+            cases = cases.select(np.sort(np.random.default_rng(0).permutation(len(cases))[:limit]))
+        return evaluate(self, cases).metrics()["NDCG@10"]
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def understand(self, cases: Cases, batch_size: int = 64) -> Understanding:
+        """Prompts, preference texts and conditions of cases; results do not depend on order or batch size."""
+        users = self.embeddings.users(cases).to(self.device)
+        order = np.argsort(np.minimum(cases.lengths, self.config.language.history_cap), kind="stable")
+        seeds = np.array([history_seed(cases.history(i)) for i in range(len(cases))], dtype=np.int64)
+        parts = []
+        for rows in np.split(order, range(batch_size, len(order), batch_size)):
+            prompts = self.prompts.build(cases.select(rows), seeds[rows] % len(PROMPTS))
+            parts.append(self.network.condition(prompts, users[torch.from_numpy(rows)]))
+        back = np.argsort(order)
+        condition = torch.cat([part[0] for part in parts])[torch.from_numpy(back)]
+        template, facet = (np.concatenate([part[n] for part in parts])[back] for n in (1, 2))
+        return Understanding(condition, users, template, facet, torch.from_numpy(seeds))
+
+    def preference(self, known: Understanding, estimate: str | None = None, **sampling) -> Tensor:
+        """The preference vectors y, (B, d).
+
+        Args:
+            estimate: "sample" | "mean" | "point"; the config's where None.
+            **sampling: n_samples, sampler, steps, guidance_strength; the config's where absent.
+        """
+        estimate = estimate or self.config.estimate
+        one_of("estimate", estimate, ESTIMATES)
+        users = known.users if self.config.residual else None
+        if estimate == "point":
+            return self.network.diffusion.point(known.condition, user=users)
+        if estimate == "sample":
+            sampling["n_samples"] = 1
+        drawn = self.network.diffusion.sample(known.condition, user=users, seeds=known.seeds, **sampling)
+        return nn.functional.normalize(drawn, dim=-1).mean(dim=1)
+
+    def denoising_path(self, known: Understanding, **sampling) -> Tensor:
+        """The way from noise to the first case's preference, (steps + 1, d); sampling as in :meth:`preference`."""
+        users = known.users[:1] if self.config.residual else None
+        path = self.network.diffusion.sample(
+            known.condition[:1], user=users, seeds=known.seeds[:1], n_samples=1, trajectory=True, **sampling
+        )
+        return path[:, 0, 0].cpu()
+
+    def score(self, cases: Cases) -> Tensor:
+        """Hybrid scores (Eq. 22) of the whole catalogue, (B, m)."""
+        known = self.understand(cases)
+        return self.scores_of(self.preference(known), known.facet)
+
+    def scores_of(self, preference: Tensor, facet: np.ndarray | None) -> Tensor:
+        """Eq. (22) for given preferences (B, d) and named facets (B,); without facets the plain cosine."""
+        match = None if facet is None else self.facet_index.match(facet, len(self.catalogue)).to(self.device)
+        return hybrid_scores(preference, self._items(), match, self.config.text_bonus)
+
+    def recommend(self, user=None, k: int = 10, *, history: Sequence | None = None):
+        """Top-k items for a known user (original id) or a history of original item ids, oldest first.
+
+        Returns:
+            DataFrame of k rows: case (always 0), rank, item, title, score, cosine, bonus, text (the preference text).
+
+        Raises:
+            ValueError: for an unknown user or item, an empty history, or k larger than what is left of the catalogue.
+        """
+        if (user is None) == (history is None):
+            raise ValueError("give either a user or a history, not both and not neither")
+        cases = self.cases_of([user]) if history is None else Cases.from_histories([self._indices_of(history)])
+        return self.recommend_cases(cases, k)
+
+    def recommend_cases(self, cases: Cases, k: int):
+        """As :meth:`recommend` for many cases at once; column "case" counts them."""
+        import pandas as pd
+
+        positive("k", k)
+        known = self.understand(cases)
+        seen = cases.history_matrix(len(self.catalogue))
+        top = hybrid_topk(
+            self.preference(known), self._items(), k, facet=known.facet, facet_items=self.facet_index,
+            seen=(seen.indptr, seen.indices), text_bonus=self.config.text_bonus,
+        )  # fmt: skip
+        ids = top.ids.cpu().numpy()
+        texts = [self.answers.text(t, f) for t, f in zip(known.template, known.facet, strict=True)]
+        return pd.DataFrame(
+            {
+                "case": np.repeat(np.arange(len(cases)), k),
+                "rank": np.tile(np.arange(1, k + 1), len(cases)),
+                "item": self.catalogue.item_ids[ids].ravel(),
+                "title": [self.catalogue.titles[i] for i in ids.ravel()],
+                "score": top.score.cpu().numpy().ravel(),
+                "cosine": top.cosine.cpu().numpy().ravel(),
+                "bonus": top.bonus.cpu().numpy().ravel(),
+                "text": np.repeat(texts, k),
+            }
+        )
+
+    def cases_of(self, users: Sequence) -> Cases:
+        """Cases with everything known of users, by original id."""
+        number = {str(user): n for n, user in enumerate(self.user_ids)}
+        unknown = [str(user) for user in users if str(user) not in number]
+        if unknown:
+            raise ValueError(
+                f"unknown user {unknown[0]!r}: give one of the {len(number)} users of the data, or a history of items"
+            )
+        return self.sequences.select(np.array([number[str(user)] for user in users]))
+
+    def _indices_of(self, history: Sequence) -> np.ndarray:
+        if not len(history):
+            raise ValueError("the history is empty: give at least one item id")
+        number = {str(item): n for n, item in enumerate(self.catalogue.item_ids)}
+        unknown = [str(item) for item in history if str(item) not in number]
+        if unknown:
+            raise ValueError(
+                f"unknown items in the history: {', '.join(unknown[:5])}; item ids are those of the catalogue"
+            )
+        return np.array([number[str(item)] for item in history])
+
+    # -- keeping ---------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write everything :meth:`load` needs into an empty or new folder: safetensors and JSON, nothing else."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors, settings = self.embeddings.state()
+        save_file({n: t.contiguous() for n, t in tensors.items()}, folder / "embeddings.safetensors")
+        save_file(training.trainable_state(self.network), folder / "network.safetensors")
+        frozen = {
+            f"{name}.{n}": t.contiguous()
+            for name in ("item_tokenizer", "user_tokenizer")
+            for n, t in getattr(self.network, name).state_dict().items()
+        }
+        save_file(frozen, folder / "tokenizers.safetensors")
+        np.save(folder / "sequences.npy", np.stack([self.sequences.start, self.sequences.stop]))
+        np.save(folder / "sequence_items.npy", self.sequences.items)
+        if self.config.language.backbone == "tiny":
+            self.text_tokenizer.save_pretrained(folder / "text_tokenizer")
+        c = self.catalogue
+        about = {
+            "config": asdict(self.config),
+            "seed": self._seed,
+            "embeddings": settings,
+            "user_ids": [str(u) for u in self.user_ids],
+            "catalogue": {
+                "item_ids": [str(i) for i in c.item_ids],
+                **{name: getattr(c, name) for name in ("titles", "brands", "categories", "facets", "answers")},
+            },
+            "history": self.history,
+        }  # fmt: skip
+        (folder / "recommender.json").write_text(json.dumps(about))
+
+    @classmethod
+    def load(cls, folder: Path, device: str | None = None) -> Recommender:
+        """The recommender that :meth:`save` wrote."""
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        if not (folder / "recommender.json").exists():
+            raise FileNotFoundError(f"{folder} holds no saved recommender (recommender.json is missing)")
+        about = json.loads((folder / "recommender.json").read_text())
+        self = cls(config_from_dict(about["config"]), device)
+        self._seed, self.history = about["seed"], about["history"]
+        self.embeddings = base_embeddings.Embeddings.from_state(
+            load_file(folder / "embeddings.safetensors"), about["embeddings"]
+        )
+        c = about["catalogue"]
+        self.catalogue = Catalogue(
+            np.array(c["item_ids"]), tuple(c["titles"]), tuple(c["brands"]),
+            *(tuple(tuple(values) for values in c[key]) for key in ("categories", "facets")), tuple(c["answers"]),
+        )  # fmt: skip
+        self.user_ids = np.array(about["user_ids"])
+        start, stop = np.load(folder / "sequences.npy")
+        blank = np.full(len(start), -1)
+        self.sequences = Cases(np.load(folder / "sequence_items.npy"), start, stop, np.arange(len(start)), blank, blank)
+        weights = load_file(folder / "tokenizers.safetensors")
+        dim, tokenizers = self.embeddings.items.shape[1], []
+        for name in ("item_tokenizer", "user_tokenizer"):
+            tokenizer = SigmaVAE(dim, self._tokenizer_config())
+            tokenizer.load_state_dict({n.removeprefix(name + "."): t for n, t in weights.items() if n.startswith(name)})
+            tokenizers.append(tokenizer.to(self.device).eval())
+        backbone = None
+        if self.config.language.backbone == "tiny":
+            from contrec.language.backbone import tiny_backbone
+
+            backbone = tiny_backbone(self.config.language, [], self._seed, folder / "text_tokenizer")
+        self._build(self._seed, *tokenizers, backbone=backbone)
+        training.load_trainable_state(self.network, load_file(folder / "network.safetensors"))
+        return self
+
+
+def history_seed(history: np.ndarray) -> int:
+    """A seed that depends on the history alone (FNV-1a over its items, 31 bits)."""
+    value = 2166136261
+    for item in history.tolist():
+        value = ((value ^ item) * 16777619) & 0xFFFFFFFF
+    return value & 0x7FFFFFFF

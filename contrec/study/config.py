@@ -1,0 +1,195 @@
+"""Models, recipes and presets: what the method is, and how much of it is run, as one checked config."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from dataclasses import dataclass, replace
+
+from contrec.checks import one_of
+from contrec.data import SOURCES_OF
+from contrec.diffusion import DiffusionConfig
+from contrec.language import LanguageConfig
+from contrec.network import RecommenderConfig
+from contrec.tokenizers import TokenizerConfig
+from contrec.training import TrainingConfig
+
+MODELS = ("contrec",)
+PROTOCOLS = ("leave_one_out", "time_point")
+NAMES = {
+    "planted": "Planted", "lastfm": "LastFM", "ml1m": "MovieLens", "beauty": "Beauty", "beauty_positive": "Beauty",
+    "games": "Video Games", "software": "Software", "table": "",
+}  # fmt: skip
+
+# What the method is. `paper` is the defaults of the stage configs, each with its source beside it.
+RECIPES: dict[str, dict] = {
+    "paper": {},
+    "tuned": {
+        "inputs": "relation",
+        "residual": True,
+        "estimate": "point",
+        "text_bonus": 0.0,
+        "tokenizer.n_tokens": 2,
+        "language.project_tokens": True,
+        "diffusion.prediction_type": "sample",
+        "diffusion.head": "direct",
+        "diffusion.objective": "cross_entropy",
+        "diffusion.sampler": "ddim",
+        "diffusion.sampler_steps": 20,
+        "diffusion.n_samples": 32,
+        "diffusion.null_condition": "learned",
+        "training.llm_weight": 0.1,
+        "training.dispersion_weight": 0.1,
+    },
+}
+
+# How much of it is run: widths, learning rates, epochs, batches. Never what the method is.
+PRESETS: dict[str, dict] = {
+    "tiny": {
+        "language.hidden": 64, "language.layers": 2, "language.vocabulary": 1024, "language.max_input": 512,
+        "tokenizer.width": 64, "tokenizer.epochs": 30, "diffusion.width": 128,
+        "training.epochs": 4, "training.cases_per_user": 1, "training.batch_size": 32,
+    },
+    "laptop": {
+        "language.hidden": 128, "language.layers": 3, "training.epochs": 12, "training.cases_per_user": 2,
+        "training.batch_size": 32, "training.lr": 1e-3,
+    },
+    "gpu": {
+        "language.backbone": "meta-llama/Llama-3.2-1B-Instruct", "language.train": "lora",
+        "language.project_tokens": True, "training.epochs": 20, "training.cases_per_user": 10, "training.lr": 1e-4,
+    },
+}  # fmt: skip
+# Settings that hold for one recipe on one preset
+BOTH: dict[tuple[str, str], dict] = {("paper", "gpu"): {"language.quantize": True}}
+# What `tuned` chose per dataset, on validation users
+TUNED: dict[str, dict] = {"lastfm": {"training.cases": "set"}}
+
+
+@dataclass(frozen=True)
+class Config:
+    """One study: which data, which model, which recipe, how much of it, which seeds."""
+
+    model: str
+    recipe: str
+    preset: str
+    dataset: str
+    source: str
+    split: str
+    seeds: tuple[int, ...]
+    recommender: RecommenderConfig
+    path: str | None = None
+
+    @classmethod
+    def from_parameters(
+        cls, model: str = "contrec", recipe: str = "tuned", preset: str = "tiny", *, dataset: str = "planted",
+        source: str | None = None, split: str = "leave_one_out", seeds=(0,), path: str | None = None, **settings,
+    ) -> Config:  # fmt: skip
+        """The checked config of a notebook's parameters.
+
+        Args:
+            model, recipe, preset: see the tables of this module.
+            dataset, source, split: see :func:`contrec.data.load` and :func:`contrec.data.split`.
+            seeds: one training run each.
+            path: file of dataset "table".
+            **settings: single settings, by their own name where it is unique ("n_tokens") or with their stage and a
+                double underscore ("training__lr"); None keeps the recipe's value.
+
+        Raises:
+            ValueError: for an unknown name or a value out of range.
+        """
+        one_of("model", model, MODELS)
+        one_of("recipe", recipe, tuple(RECIPES))
+        one_of("preset", preset, tuple(PRESETS))
+        one_of("dataset", dataset, tuple(SOURCES_OF))
+        one_of("split", split, PROTOCOLS)
+        source = source or SOURCES_OF[dataset][0]
+        one_of("source", source, SOURCES_OF[dataset])
+        if not seeds or not all(isinstance(s, int) and s >= 0 for s in seeds):
+            raise ValueError(f"seeds must be a list of whole numbers from 0, got {seeds!r}")
+        chosen = {"dataset": NAMES[dataset], **RECIPES[recipe], **PRESETS[preset], **BOTH.get((recipe, preset), {})}
+        if recipe == "tuned":
+            chosen |= TUNED.get(dataset, {})
+        chosen |= {_place(name): value for name, value in settings.items() if value is not None}
+        return cls(
+            model, recipe, preset, dataset, source, split, tuple(seeds), apply(RecommenderConfig(), chosen),
+            None if path is None else str(path),
+        )  # fmt: skip
+
+    @property
+    def label(self) -> str:
+        """Model name for tables; a backbone other than the paper's is named."""
+        backbone = self.recommender.language.backbone
+        return f"ContRec {self.recipe}" + (f" ({backbone} backbone)" if "Llama-3.2-1B" not in backbone else "")
+
+    def with_settings(self, **settings) -> Config:
+        """The same study with single settings changed (as in :meth:`from_parameters`)."""
+        return replace(self, recommender=apply(self.recommender, {_place(n): v for n, v in settings.items()}))
+
+
+STAGES = {
+    "tokenizer": TokenizerConfig,
+    "language": LanguageConfig,
+    "diffusion": DiffusionConfig,
+    "training": TrainingConfig,
+}
+
+
+def apply(config: RecommenderConfig, settings: dict) -> RecommenderConfig:
+    """``config`` with settings by dotted name ("tokenizer.n_tokens"); every stage is checked anew."""
+    top = {name: value for name, value in settings.items() if "." not in name}
+    for stage in STAGES:
+        own = {name.split(".")[1]: value for name, value in settings.items() if name.startswith(stage + ".")}
+        if own:
+            top[stage] = replace(getattr(config, stage), **own)
+    if "embeddings" in top:
+        top["embeddings"] = {**config.embeddings, **top["embeddings"]}
+    return replace(config, **top)
+
+
+def _place(name: str) -> str:
+    """Dotted name of a setting given by its own name or as stage__name."""
+    if "__" in name:
+        stage, field = name.split("__", 1)
+        if stage in STAGES and field in _fields(STAGES[stage]):
+            return f"{stage}.{field}"
+    elif name in _fields(RecommenderConfig) and name not in STAGES:
+        return name
+    else:
+        stages = [stage for stage, kind in STAGES.items() if name in _fields(kind)]
+        if len(stages) == 1:
+            return f"{stages[0]}.{name}"
+        if stages:
+            options = " or ".join(f"{stage}__{name}" for stage in stages)
+            raise ValueError(f"setting {name!r} is not unique: use {options}")
+    known = sorted({f for kind in (RecommenderConfig, *STAGES.values()) for f in _fields(kind)} - set(STAGES))
+    raise ValueError(f"unknown setting {name!r}; known are {', '.join(known)}")
+
+
+def _fields(kind) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def recipe_table():
+    """Every setting with its value in each recipe, and the source of the paper's (DataFrame).
+
+    Columns: setting, one per recipe (preset ``laptop``, the widths and epochs of which are not the paper's), source.
+    """
+    import pandas as pd
+
+    configs = {name: Config.from_parameters(recipe=name, preset="laptop").recommender for name in RECIPES}
+    rows = []
+    for stage, kind in {"": RecommenderConfig, **STAGES}.items():
+        comments = _sources(kind)
+        for field in _fields(kind):
+            if not stage and (field in STAGES or field == "dataset"):
+                continue
+            values = {name: getattr(getattr(c, stage) if stage else c, field) for name, c in configs.items()}
+            rows.append({"setting": f"{stage}.{field}".lstrip("."), **values, "source": comments.get(field, "")})
+    return pd.DataFrame(rows)
+
+
+def _sources(kind) -> dict[str, str]:
+    """The comment beside each field: where its default comes from."""
+    lines = inspect.getsource(kind).splitlines()
+    split = (line.split("#", 1) for line in lines if "#" in line and ":" in line.split("#")[0])
+    return {code.split(":")[0].strip(): comment.strip() for code, comment in split}

@@ -1,0 +1,165 @@
+"""Where a number comes from: the record beside every committed figure and recorded run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+from .. import paths
+from .store import _plain, fingerprint, write_json
+
+PACKAGES = (
+    *("torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers", "safetensors"),
+    *("sentence-transformers", "torch-geometric", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"),
+)
+FIELDS = (
+    *("config", "fingerprint", "dataset", "revision", "versions", "seeds", "device", "seconds", "rows", "notebook"),
+    "outputs",
+)
+FIGURE_ENDINGS = (".svg", ".pdf", ".png")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex, read in blocks."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def revision(folder: Path | None = None) -> dict:
+    """``{"commit": hex or None, "clean": bool or None}``; None outside git.
+
+    Clean means that nothing but results (``figures``, ``data/reproduced``) differs from the commit.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder or paths.root()), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    try:
+        commit = git("rev-parse", "HEAD").strip()
+        changes = git("status", "--porcelain", "--", ":/", ":(top,exclude)figures", ":(top,exclude)data/reproduced")
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "clean": None}
+    return {"commit": commit, "clean": not changes.strip()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of those of :data:`PACKAGES` that are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def record(
+    config,
+    *,
+    dataset: str,
+    inputs: Mapping[str, str] | Iterable[Path] = (),
+    seeds: Iterable[int] = (),
+    device: str = "cpu",
+    seconds: float | None = None,
+    rows: dict[str, int] | None = None,
+    notebook: str | None = None,
+    outputs: Iterable[Path] = (),
+) -> dict:
+    """The provenance record of one result.
+
+    Args:
+        config: dataclass or dict of settings; its fingerprint is recorded too.
+        dataset: name and source ("lastfm raw", "planted").
+        inputs: files the result was made from, or their SHA-256 by name (:func:`contrec.data.inputs`).
+        device: "cpu" or a torch device; for a GPU its name is recorded.
+        seconds: wall-clock duration, rounded to tenths.
+        rows: row counts by name (interactions, users, cases, ...).
+        outputs: files whose hashes are recorded; :func:`write_beside` adds those of a figure itself.
+
+    Returns:
+        A JSON-ready dict with :data:`FIELDS`. Files of the project appear by their path from its root, others by name.
+    """
+    if str(device).startswith("cuda"):
+        import torch
+
+        device = f"{device} ({torch.cuda.get_device_name(device)})"
+    files = dict(inputs) if isinstance(inputs, Mapping) else {_name(p): sha256(p) for p in inputs}
+    return {
+        "config": _plain(config),
+        "fingerprint": fingerprint(config),
+        "dataset": {"name": dataset, "files": files},
+        "revision": revision(),
+        "versions": versions(),
+        "seeds": [int(s) for s in seeds],
+        "device": str(device),
+        "seconds": None if seconds is None else round(float(seconds), 1),
+        "rows": {k: int(v) for k, v in (rows or {}).items()},
+        "notebook": notebook,
+        "outputs": {_name(p): sha256(p) for p in outputs},
+    }
+
+
+def write_beside(path: Path, entry: dict) -> Path:
+    """Write ``entry`` (from :func:`record`) beside a figure or CSV, as ``<stem>.json``, with the hash of each output.
+
+    Outputs are ``path`` and, for a figure, the other formats of the same name in the same folder.
+
+    Raises:
+        FileNotFoundError: if ``path`` is not written yet.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}: save it before its record")
+    same = [path]
+    if path.suffix in FIGURE_ENDINGS:
+        same = [path.with_suffix(e) for e in FIGURE_ENDINGS if path.with_suffix(e).is_file()]
+    target = path.with_suffix(".json")
+    write_json(target, {**entry, "outputs": {**entry["outputs"], **{_name(p): sha256(p) for p in same}}})
+    return target
+
+
+def problems(path: Path) -> list[str]:
+    """What is wrong with the record of a committed figure or CSV; empty where all is well.
+
+    Checked are: the record is there and has every field, it holds the present hash of ``path``, and files of the
+    project that it names as inputs or outputs still have their recorded hashes.
+    """
+    path = Path(path)
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        return [f"{path.name}: no record {beside.name} beside it; write one with contrec.study.provenance.write_beside"]
+    entry = json.loads(beside.read_text(encoding="utf-8"))
+    missing = [f for f in FIELDS if f not in entry]
+    if missing:
+        return [f"{beside.name}: no {', '.join(missing)}"]
+    found = []
+    if entry["outputs"].get(_name(path)) != sha256(path):
+        found.append(f"{path.name}: its hash is not the one in {beside.name}; record it again when you change it")
+    for name, digest in {**entry["dataset"]["files"], **entry["outputs"]}.items():
+        file = paths.root() / name
+        if "/" in name and file != path.resolve() and file.is_file() and sha256(file) != digest:
+            found.append(f"{beside.name}: {name} has changed since; make {path.name} anew")
+    return found
+
+
+def show(config, dataset: str | None = None) -> None:
+    """Print one line: config, data and revision by their fingerprints, torch, device (for the top of a notebook)."""
+    import torch
+
+    git = revision()
+    commit = "none" if git["commit"] is None else git["commit"][:7] + ("" if git["clean"] else "+changes")
+    data = "" if dataset is None else f"data {dataset}  "
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    print(f"config {fingerprint(config)}  {data}revision {commit}  torch {torch.__version__}  {device}")
+
+
+def _name(path: Path) -> str:
+    path = Path(path).resolve()
+    root = paths.root()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name

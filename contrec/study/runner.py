@@ -1,0 +1,172 @@
+"""Notebooks without a browser: parameters checked, executed by papermill in this interpreter, outputs kept."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import paths
+
+KERNEL = "contrec"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One executed notebook: where it lies, how long it took (seconds), and what went wrong (None if nothing did)."""
+
+    name: str
+    path: Path
+    seconds: float
+    error: str | None = None
+
+
+def all_notebooks() -> list[Path]:
+    """Every notebook of the project, in the order of their numbers."""
+    return sorted(paths.notebooks().glob("[0-9]*.ipynb"))
+
+
+def find_notebook(name: str) -> Path:
+    """A notebook by its path, its name, or the start of its name ("03", "03_training").
+
+    Raises:
+        ValueError: if none or several match.
+    """
+    if name.endswith(".ipynb") and Path(name).is_file():
+        return Path(name).resolve()
+    stem = name.removesuffix(".ipynb")
+    found = [p for p in all_notebooks() if p.stem == stem] or [p for p in all_notebooks() if p.stem.startswith(stem)]
+    if len(found) != 1:
+        known = ", ".join(p.stem for p in all_notebooks()) or "none"
+        match = "several notebooks match" if found else "no notebook matches"
+        raise ValueError(f"{match} {name!r}; there are: {known}")
+    return found[0]
+
+
+def parameters_of(path: Path) -> dict:
+    """Names and defaults in the parameters cell of a notebook.
+
+    Raises:
+        ValueError: unless exactly one cell is tagged ``parameters`` and it holds nothing but ``name = literal`` lines.
+    """
+    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
+    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{Path(path).name} must have exactly one cell tagged 'parameters', found {len(tagged)}")
+    found = {}
+    for line in ast.parse("".join(tagged[0]["source"])).body:
+        simple = isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)
+        try:
+            if not simple:
+                raise ValueError
+            found[line.targets[0].id] = ast.literal_eval(line.value)
+        except ValueError:
+            text = ast.unparse(line)
+            raise ValueError(f"{Path(path).name}: parameters must be 'name = literal' lines, got: {text}") from None
+    return found
+
+
+def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool = False) -> Outcome:
+    """Execute one notebook and keep it, with its outputs, as ``.ipynb`` and ``.html`` in ``out_dir``.
+
+    The kernel is this very interpreter, whichever kernels are installed, and starts in the notebook's folder. A
+    notebook that stops with an error is kept as far as it came, and the outcome says where it stopped.
+
+    Args:
+        parameters: values in place of the notebook's defaults.
+        progress: whether to show a bar over its cells.
+
+    Raises:
+        ValueError: for a parameter that the notebook does not have (its parameters are named), or no such notebook.
+    """
+    import nbformat
+    import papermill
+
+    source = find_notebook(name)
+    allowed = parameters_of(source)
+    unknown = [p for p in parameters if p not in allowed]
+    if unknown:
+        names = ", ".join(allowed)
+        raise ValueError(f"{source.stem} has no parameter {', '.join(unknown)}; its parameters are: {names}")
+    target = Path(out_dir).resolve() / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    start, error = time.perf_counter(), None
+    with _this_interpreter():
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(target),
+                parameters,
+                kernel_name=KERNEL,
+                language="python",
+                cwd=str(source.parent),
+                progress_bar={"desc": source.stem, "leave": False, "disable": not progress},
+            )
+        except papermill.PapermillExecutionError as stopped:
+            error = f"cell {stopped.exec_count}: {stopped.ename}: {' '.join(str(stopped.evalue).split())}"
+    executed = nbformat.read(target, as_version=4)
+    target.with_suffix(".html").write_text(_html(executed), encoding="utf-8")
+    return Outcome(source.stem, target, time.perf_counter() - start, error)
+
+
+def run_all(
+    parameters: dict, out_dir: Path, *, say: Callable[[str], None] = print, progress: bool = False
+) -> list[Outcome]:
+    """Execute every notebook in order, each with those of ``parameters`` that it has.
+
+    ``say`` gets one line about each. A notebook that fails does not stop the others.
+
+    Raises:
+        ValueError: if there is no notebook, or for a parameter that none of them has.
+    """
+    sources = all_notebooks()
+    if not sources:
+        raise ValueError(f"no notebooks in {paths.notebooks()}")
+    known = {p.stem: parameters_of(p) for p in sources}
+    for parameter in parameters:
+        if not any(parameter in names for names in known.values()):
+            names = ", ".join(sorted(set().union(*known.values())))
+            raise ValueError(f"no notebook has a parameter {parameter}; there are: {names}")
+    outcomes = []
+    for number, source in enumerate(sources, 1):
+        own = {k: v for k, v in parameters.items() if k in known[source.stem]}
+        outcome = run_notebook(source.stem, own, out_dir, progress=progress)
+        verdict = f"FAILED in {outcome.error}" if outcome.error else "done"
+        say(f"[{number}/{len(sources)}] {source.stem:<24} {outcome.seconds / 60:5.1f} min  {verdict}")
+        outcomes.append(outcome)
+    return outcomes
+
+
+@contextmanager
+def _this_interpreter() -> Iterator[None]:
+    """Offer a kernel of the running interpreter under the name :data:`KERNEL` to Jupyter, for the length of the block.
+
+    An installed kernel named "python3" may belong to another environment; none may be installed at all.
+    """
+    before = os.environ.get("JUPYTER_PATH")
+    with tempfile.TemporaryDirectory() as folder:
+        spec = Path(folder) / "kernels" / KERNEL / "kernel.json"
+        spec.parent.mkdir(parents=True)
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec.write_text(json.dumps({"argv": argv, "display_name": KERNEL, "language": "python"}), encoding="utf-8")
+        os.environ["JUPYTER_PATH"] = folder if not before else os.pathsep.join([folder, before])
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["JUPYTER_PATH"]
+            else:
+                os.environ["JUPYTER_PATH"] = before
+
+
+def _html(notebook) -> str:
+    from nbconvert import HTMLExporter
+
+    return HTMLExporter().from_notebook_node(notebook)[0]

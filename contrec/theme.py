@@ -1,0 +1,170 @@
+"""One look for every figure: size, type, one colour and marker per method, and files that are equal byte by byte."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib
+
+COLUMN = 3.35  # width of a paper column in inches; every figure is drawn at print size
+
+# Okabe and Ito's colours for colour-blind readers (yellow is left out: too light for marks on white), and a grey.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
+
+THEME = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so that text is drawn alike everywhere
+    "font.size": 7.0,
+    "axes.labelsize": 7.0,
+    "axes.titlesize": 7.0,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 4.0,
+    "lines.markeredgewidth": 0.8,
+    "figure.dpi": 200,
+    "savefig.dpi": 300,
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "contrec",
+    "svg.fonttype": "path",
+    "path.simplify": True,
+}
+
+MARKERS = "os^DvPX*hp<>d8H"
+METHODS = {  # name: label, colour, marker; in the order of a ranking table
+    "popularity": ("Popularity", GREY, "o"),
+    "repeat_history": ("Repeat history", GREY, "s"),
+    "itemknn": ("ItemKNN", GREY, "^"),
+    "itemknn/recency": ("ItemKNN, recency", GREY, "D"),
+    "transitions": ("Transitions", GREY, "v"),
+    "ease": ("EASE", GREY, "P"),
+    "puresvd": ("PureSVD", GREY, "X"),
+    "mf": ("MF", SKY, "o"),
+    "lightgcn": ("LightGCN", SKY, "s"),
+    "gtn": ("GTN", SKY, "^"),
+    "ltgnn": ("LTGNN", SKY, "D"),
+    "gru4rec": ("GRU4Rec", GREEN, "o"),
+    "sasrec": ("SASRec", GREEN, "s"),
+    "ssd4rec": ("SSD4Rec", GREEN, "^"),
+    "dreamrec": ("DreamRec", GREEN, "D"),
+    "p5": ("P5", PURPLE, "o"),
+    "pod": ("POD", PURPLE, "s"),
+    "collm": ("CoLLM", PURPLE, "^"),
+    "tiger": ("TIGER", PURPLE, "D"),
+    "tokenrec": ("TokenRec", PURPLE, "v"),
+    "llara": ("LLaRA", PURPLE, "P"),
+    "deftrec": ("DeftRec", BLUE, "s"),
+    "contrec": ("ContRec", VERMILLION, "o"),
+    "contrec/point": ("ContRec: point estimate", VERMILLION, "^"),
+    "contrec/one-sample": ("ContRec: one sample", VERMILLION, "D"),
+    "contrec/mean-of-32": ("ContRec: mean of 32", VERMILLION, "v"),
+    "contrec/no-text-bonus": ("ContRec: no text bonus", VERMILLION, "P"),
+    "contrec/direct-head": ("ContRec: direct head", ORANGE, "s"),
+    "contrec/user-token": ("User token alone", ORANGE, "^"),
+    "contrec/mean-history": ("Mean of history", ORANGE, "D"),
+    "contrec/permuted-condition": ("Permuted condition", ORANGE, "v"),
+    "vq": ("VQ-VAE", SKY, "v"),
+    "rq": ("RQ-VAE", GREEN, "P"),
+    "mq": ("MQ-VAE", PURPLE, "X"),
+    "vae": ("VAE", ORANGE, "o"),
+    "sigma_vae": ("σ-VAE", VERMILLION, "s"),
+    "diffusion": ("Diffusion", BLUE, "D"),
+    "masked_encoder": ("Masked encoder", BLUE, "^"),
+    "oracle": ("Oracle", BLACK, "*"),
+}
+FLOORS = (
+    *("popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "lightgcn"),
+)
+DATASETS = {
+    "planted": ("Planted", GREY, "o"),
+    "lastfm": ("LastFM", VERMILLION, "s"),
+    "ml1m": ("ML1M", BLUE, "^"),
+    "beauty": ("Beauty", GREEN, "D"),
+    "beauty_positive": ("Beauty, ratings > 3", SKY, "v"),
+    "games": ("Games", PURPLE, "P"),
+    "software": ("Software", ORANGE, "X"),
+}
+
+
+def style(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
+    """Label, colour and marker of each method; no two methods of a figure share both.
+
+    Methods of ``METHODS`` look the same in every figure. Others get black, and a marker that follows from their name
+    unless another method of this figure has it already.
+    """
+    names = list(dict.fromkeys(names))
+    found = {name: METHODS[name] for name in names if name in METHODS}
+    taken = {look[1:] for look in found.values()}
+    for name in sorted(set(names) - set(found)):
+        place = zlib.crc32(name.encode()) % len(MARKERS)
+        pairs = [(colour, marker) for colour in (BLACK, ORANGE, GREY) for marker in MARKERS[place:] + MARKERS[:place]]
+        look = next(pair for pair in pairs if pair not in taken)
+        taken.add(look)
+        found[name] = (plain(name.replace("/", ": ", 1).replace("-", " ").replace("_", " ")), *look)
+    return {name: found[name] for name in names}
+
+
+def group(name: str) -> int:
+    """0 for a floor, 1 for a method, 2 for a control or variant (a name with a slash)."""
+    return 0 if name in FLOORS else 2 if "/" in name else 1
+
+
+def rank_order(names: Iterable[str]) -> list[str]:
+    """Names in the order of a ranking table: floors, methods, then controls and variants."""
+    known = [*FLOORS, *(name for name in METHODS if name not in FLOORS)]
+    return sorted(set(names), key=lambda name: (group(name), known.index(name) if name in known else len(known), name))
+
+
+def plain(text: str, limit: int = 40) -> str:
+    """Text of unknown origin (an item's title) as it may stand in a figure: one line, no markup, at most ``limit``."""
+    line = " ".join(str(text).split())
+    return (line if len(line) <= limit else line[: limit - 1] + "…").replace("\\", "").replace("$", r"\$")
+
+
+def new(rows: int = 1, columns: int = 1, height: float = 2.2, **settings):
+    """A figure one column wide and its axes. It is closed in pyplot at once: a notebook then shows it once."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(rows, columns, figsize=(COLUMN, height), **settings)
+    plt.close(figure)
+    return figure, axes
+
+
+def save(figure, stem: str | Path, alt_text: str, fingerprint: str) -> list[Path]:
+    """Write ``stem``.svg and ``stem``.png with the alternative text and the run's short fingerprint as metadata.
+
+    Equal figures give equal bytes: fixed SVG ids, no dates, no version strings (for one version of matplotlib).
+
+    Args:
+        figure: a figure of :mod:`contrec.plots`.
+        stem: path without an ending; its folder must exist.
+        alt_text: what the figure shows, in a sentence or two, for readers who cannot see it.
+        fingerprint: short fingerprint of the config.
+
+    Returns:
+        The paths of the two files.
+
+    Raises:
+        ValueError: if ``alt_text`` or ``fingerprint`` is empty.
+    """
+    for name, text in (("alt_text", alt_text), ("fingerprint", fingerprint)):
+        if not text.strip():
+            raise ValueError(f"{name} must not be empty: a figure is saved with both")
+    stem = Path(stem)
+    svg, png = (stem.with_name(f"{stem.name}.{ending}") for ending in ("svg", "png"))
+    with matplotlib.rc_context(THEME):
+        about = {"Title": alt_text, "Identifier": fingerprint, "Creator": "contrec", "Date": None}
+        figure.savefig(svg, metadata=about)
+        figure.savefig(png, metadata={"Description": alt_text, "Fingerprint": fingerprint, "Software": None})
+    return [svg, png]

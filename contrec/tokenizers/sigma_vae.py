@@ -1,0 +1,153 @@
+"""The sigma-VAE tokenizer: an embedding in, K continuous tokens out, and back (Sect. 3.2, Eqs. 9-12, ContRec)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from contrec.checks import in_range, one_of, positive
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Settings of the tokenizer and its training (phase 1)."""
+
+    n_tokens: int = 3  # K, searched in 1..5 (Sect. 4.1.4, ContRec); three in the printed prompt (Appendix B.1)
+    token_dim: int = 32  # D, the width of one token; our choice: K * D stays below the input width
+    width: int = 256  # of the MLPs' two hidden layers; our choice: the wider layer of the released code
+    mask_ratio: float = 0.2  # rho, searched in 0..1 (Sect. 4.1.4); 0.2 is the best printed one (Sect. 3.5.1, DeftRec)
+    kl_weight: float = 1e-3  # beta of Eq. (12); the value is not printed: our choice
+    gamma_from: str = "mu"  # Gamma is the std of "mu" or of the "input" over the first batch (the text allows both)
+    sigma_zero: bool = False  # True: no noise at all, to show the collapse that sigma prevents
+    lr: float = 1e-3  # our choice; Sect. 4.1.4 prints 1e-4 for 200 epochs of a larger set
+    weight_decay: float = 1e-3  # Sect. 4.1.4
+    epochs: int = 60
+    batch_size: int = 512
+
+    def __post_init__(self):
+        for name in ("n_tokens", "token_dim", "width", "epochs", "batch_size"):
+            positive(name, getattr(self, name))
+        in_range("mask_ratio", self.mask_ratio, 0, 1)
+        in_range("kl_weight", self.kl_weight, 0, 1e3)
+        in_range("lr", self.lr, 0, 1)
+        in_range("weight_decay", self.weight_decay, 0, 1e6)
+        one_of("gamma_from", self.gamma_from, ("mu", "input"))
+
+
+def mlp(*widths: int) -> nn.Sequential:
+    """Linear layers of these widths with GELU between them; three layers are the "three-layer MLP" of Sect. 3.2."""
+    layers: list[nn.Module] = []
+    for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        layers += [nn.GELU(), nn.Linear(a, b)] if i else [nn.Linear(a, b)]
+    return nn.Sequential(*layers)
+
+
+class SigmaVAE(nn.Module):
+    """K masked encoders, one scalar noise level per token, one decoder over all tokens.
+
+    Args:
+        dim: width d of the embeddings.
+        config: structure and loss settings.
+
+    Attributes:
+        sigma_scale: Gamma, the standard deviation of sigma_k; 0 until the first training batch has set it.
+    """
+
+    def __init__(self, dim: int, config: TokenizerConfig):
+        super().__init__()
+        self.dim, self.config = dim, config
+        k, width = config.n_tokens, config.width
+        self.encoders = nn.ModuleList(mlp(dim, width, width, config.token_dim) for _ in range(k))
+        self.decoder = mlp(k * config.token_dim, width, width, dim)
+        self.register_buffer("sigma_scale", torch.zeros(()))
+
+    def means(self, x: Tensor) -> Tensor:
+        """mu_k of each sub-encoder (Eq. 9 without the mask): x (B, d) -> (B, K, D)."""
+        return torch.stack([encoder(x) for encoder in self.encoders], dim=1)
+
+    def add_noise(self, mu: Tensor, generator: torch.Generator | None) -> Tensor:
+        """z_k = mu_k + sigma_k * eps with a fresh scalar sigma_k ~ N(0, Gamma) for each token (Eq. 10)."""
+        sigma = self.sigma_scale * torch.randn(mu.shape[:2] + (1,), generator=generator, device=mu.device)
+        return mu + sigma * torch.randn(mu.shape, generator=generator, device=mu.device)
+
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Tokens of embeddings, never masked: x (B, d) -> (B, K, D).
+
+        Without a generator these are the means mu_k; with one, mu_k + sigma_k eps (Eq. 10).
+        """
+        mu = self.means(x)
+        return mu if generator is None else self.add_noise(mu, generator)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """x_hat of concatenated tokens (Eq. 11): z (B, K, D) -> (B, d)."""
+        return self.decoder(z.flatten(1))
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Both terms of Eq. (12) for a training batch x (B, d); the first call sets Gamma.
+
+        Every encoder sees its own mask: elements are set to 0 with probability rho (Eq. 9). Both terms are means over
+        dimensions (the paper's squared norms divided by d and D), so ``kl_weight`` does not depend on the widths.
+
+        Returns:
+            "reconstruction", "prior" (mean of mu squared) and "total" = reconstruction + kl_weight * prior.
+        """
+        rho = self.config.mask_ratio
+        masked = [x * (torch.rand(x.shape, generator=generator, device=x.device) >= rho) for _ in self.encoders]
+        mu = torch.stack([encoder(v) for encoder, v in zip(self.encoders, masked, strict=True)], dim=1)
+        if self.training and not self.sigma_scale and not self.config.sigma_zero:
+            self.sigma_scale.copy_((mu if self.config.gamma_from == "mu" else x).detach().std())
+        reconstruction = (self.decode(self.add_noise(mu, generator)) - x).square().mean()
+        prior = mu.square().mean()
+        return {
+            "reconstruction": reconstruction,
+            "prior": prior,
+            "total": reconstruction + self.config.kl_weight * prior,
+        }
+
+    @torch.no_grad()
+    def channel_variance(self, x: Tensor) -> Tensor:
+        """Variance of mu over the rows of x, per token and channel, (K, D): near zero means a collapsed channel."""
+        return self.means(x).var(dim=0, unbiased=False)
+
+    @torch.no_grad()
+    def rate_bits(self, x: Tensor) -> float:
+        """Bits that one embedding's tokens carry through the noise: sum of 1/2 log2(1 + var(mu) / E sigma^2).
+
+        Infinite without noise. E sigma_k^2 is Gamma^2.
+        """
+        if not self.sigma_scale:
+            return math.inf
+        return float(0.5 * torch.log2(1 + self.channel_variance(x) / self.sigma_scale.square()).sum())
+
+
+def train_tokenizer(model: SigmaVAE, x: Tensor, *, seed: int, progress: bool = False, label: str = "tokenizer"):
+    """Phase 1 (Algorithm 1): minimise Eq. (12) over embeddings x (n, d) with AdamW.
+
+    Returns:
+        One dict of mean losses per epoch. The model is left in evaluation mode on its device.
+    """
+    from tqdm.auto import trange
+
+    config = model.config
+    generator = torch.Generator(device=x.device).manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
+    history = []
+    model.train()
+    for epoch in trange(config.epochs, desc=label, disable=not progress):
+        sums: dict[str, float] = {}
+        order = torch.randperm(len(x), generator=generator, device=x.device)
+        for rows in order.split(config.batch_size):
+            losses = model.loss(x[rows], generator)
+            optimizer.zero_grad(set_to_none=True)
+            losses["total"].backward()
+            optimizer.step()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(rows) / len(x)
+        schedule.step()
+        history.append({"epoch": epoch + 1, **sums})
+    model.eval()
+    return history

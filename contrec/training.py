@@ -1,0 +1,263 @@
+"""The training loop of phase 2: epochs, checkpoints, exact resume, early stopping. It knows no part of the model.
+
+An epoch is a function of the state before it, the seed and its number: all random streams are re-seeded from these at
+its start, so a run killed at any moment goes on from its last checkpoint to the same result.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from contrec.checks import in_range, one_of, positive
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How phase 2 is trained (Eq. 20 and Sect. 4.1.4)."""
+
+    epochs: int = 8  # at most; the paper's limit is 200
+    batch_size: int = 24  # Appendix C.3
+    lr: float = 1e-3  # 1e-5 in the paper for a pretrained backbone; ours starts from random weights
+    weight_decay: float = 1e-4  # Sect. 4.1.4
+    warmup: float = 0.05  # share of all steps; our choice
+    patience: int = 3  # epochs without a better validation NDCG@10 before stopping
+    max_norm: float = 1.0  # gradient norm; our choice
+    llm_weight: float = 1.0  # weight of L_llm in Eq. (20)
+    diffusion_weight: float = 1.0  # gamma_1, searched in 0..2
+    dispersion_weight: float = 0.5  # gamma_2, searched in 0..2; 0.5 is the released code's value
+    cases: str = "prefix"  # "prefix": next item after the last 10 prefixes | "set": any item from a part of the rest
+    cases_per_user: int = 2  # drawn anew for each epoch
+    validation_users: int = 2000  # at most so many for the choice of the epoch, the same ones every time
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "patience", "cases_per_user", "validation_users"):
+            positive(name, getattr(self, name))
+        one_of("cases", self.cases, ("prefix", "set"))
+        for name in ("llm_weight", "diffusion_weight", "dispersion_weight", "weight_decay"):
+            in_range(name, getattr(self, name), 0, 1e6)
+        in_range("lr", self.lr, 0, 1)
+        in_range("warmup", self.warmup, 0, 1)
+        in_range("max_norm", self.max_norm, 0, math.inf)
+
+
+def learning_rate(step: int, total: int, warmup: float) -> float:
+    """Factor in (0, 1]: linear warm-up, then a half cosine to a twentieth."""
+    rise = max(1, int(warmup * total))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+
+
+def trainable_state(module: nn.Module) -> dict[str, Tensor]:
+    """Everything that training may change: parameters with a gradient, and persistent buffers."""
+    kept = {name for name, p in module.named_parameters() if not p.requires_grad}
+    persistent = set(module.state_dict())
+    tensors = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    tensors |= {name: b for name, b in module.named_buffers() if name in persistent and name not in kept}
+    return {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+
+
+@torch.no_grad()
+def load_trainable_state(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Put back what :func:`trainable_state` took.
+
+    Raises:
+        ValueError: if names or shapes differ, which means that the file belongs to another configuration.
+    """
+    places = dict(module.named_parameters()) | dict(module.named_buffers())
+    missing = [name for name in trainable_state(module) if name not in tensors]
+    unknown = [name for name in tensors if name not in places]
+    other = [name for name, tensor in tensors.items() if name in places and places[name].shape != tensor.shape]
+    if missing or unknown or other:
+        raise ValueError(
+            f"weights do not fit this configuration: missing {missing[:3]}, unknown {unknown[:3]}, "
+            f"of another shape {other[:3]}"
+        )
+    for name, tensor in tensors.items():
+        places[name].copy_(tensor)
+
+
+def fit(
+    module: nn.Module,
+    batches: Callable[[int], Sequence],
+    validate: Callable[[], float],
+    config: TrainingConfig,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    progress: bool = False,
+) -> list[dict]:
+    """Train ``module`` through Accelerate and leave its best weights (by validation) in it.
+
+    Args:
+        module: called with a batch, returns a dict of scalar losses with "total".
+        batches: epoch (from 1) -> batches; the same number in each epoch. With several processes each batch object must
+            offer ``shard(index, count)``.
+        validate: the figure to maximise, called after each epoch with the module in evaluation mode.
+        folder: keeps a checkpoint of every epoch's end; a folder with one is resumed.
+        progress: bars with an estimate of what is left.
+
+    Returns:
+        One dict per epoch: mean losses, "validation", "seconds", "best" (whether it was the best so far).
+    """
+    from accelerate import Accelerator
+    from tqdm.auto import tqdm
+
+    accelerator = Accelerator(cpu=next(module.parameters()).device.type == "cpu")
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(parameters.values(), lr=config.lr, weight_decay=config.weight_decay)
+    wrapped, optimizer = accelerator.prepare(module, optimizer)
+    state = Checkpoint(folder, module, optimizer, list(parameters))
+    state.resume()
+    bar = tqdm(
+        total=config.epochs, initial=len(state.history), desc="phase 2", unit="epoch",
+        disable=not (progress and accelerator.is_main_process),
+    )  # fmt: skip
+    for epoch in range(len(state.history) + 1, config.epochs + 1):
+        if epoch - 1 - state.best_epoch >= config.patience and state.best_epoch:
+            break
+        start = time.perf_counter()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed * 1_000_003 + epoch)  # dropout; other noise comes from generators in the batches
+            sums = _epoch(wrapped, optimizer, batches(epoch), epoch, config, accelerator, progress)
+        module.eval()
+        value = validate()
+        better = value > state.best_value
+        state.history.append(
+            {"epoch": epoch, **sums, "validation": value, "seconds": time.perf_counter() - start, "best": better}
+        )
+        state.save(better, write=accelerator.is_main_process)
+        accelerator.wait_for_everyone()
+        bar.update()
+        bar.set_postfix({"validation": f"{value:.4f}", "loss": f"{sums['total']:.3f}"})
+    bar.close()
+    state.restore_best()
+    module.eval()
+    return state.history
+
+
+def _epoch(
+    wrapped, optimizer, batches, epoch: int, config: TrainingConfig, accelerator, progress: bool
+) -> dict[str, float]:
+    from tqdm.auto import tqdm
+
+    wrapped.train()
+    sums: dict[str, float] = {}
+    total = config.epochs * len(batches)
+    bar = tqdm(batches, desc=f"epoch {epoch}", leave=False, disable=not (progress and accelerator.is_main_process))
+    for number, batch in enumerate(bar):
+        if accelerator.num_processes > 1:
+            batch = batch.shard(accelerator.process_index, accelerator.num_processes)
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr * learning_rate((epoch - 1) * len(batches) + number, total, config.warmup)
+        losses = wrapped(batch)
+        optimizer.zero_grad()
+        accelerator.backward(losses["total"])
+        accelerator.clip_grad_norm_(wrapped.parameters(), config.max_norm)
+        optimizer.step()
+        for name, value in losses.items():
+            value = accelerator.reduce(value.detach(), "mean") if accelerator.num_processes > 1 else value.detach()
+            sums[name] = sums.get(name, 0.0) + float(value) / len(batches)
+    return sums
+
+
+class Checkpoint:
+    """Last and best weights, optimizer moments and the history: in memory, and in a folder if there is one."""
+
+    def __init__(self, folder: Path | None, module: nn.Module, optimizer, names: list[str]):
+        self.folder = None if folder is None else Path(folder)
+        self.module, self.optimizer, self.names = module, optimizer, names
+        self.history: list[dict] = []
+        self.best_value, self.best_epoch = -math.inf, 0
+        self._best: dict[str, Tensor] | None = None
+
+    def resume(self) -> None:
+        """Go on from the folder's last complete epoch, if there is one.
+
+        Raises:
+            ValueError: if what is there is damaged, or belongs to another configuration.
+        """
+        if self.folder is None:
+            return
+        # killed between the two renames of a save, the state before it lies in last.old
+        last = next((f for f in (self.folder / "last", self.folder / "last.old") if f.exists()), None)
+        if last is None:
+            return
+        with _readable(self.folder):
+            self.history = json.loads((last / "history.json").read_text())
+            weights, moments = (load_file(last / f"{name}.safetensors") for name in ("weights", "moments"))
+            load_trainable_state(self.module, weights)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for name, parameter in zip(self.names, parameters, strict=True):
+            self.optimizer.state[parameter] = {
+                key: moments[f"{key}/{name}"].to("cpu" if key == "step" else parameter.device)
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"{key}/{name}" in moments
+            }
+        best = max(self.history, key=lambda row: (row["best"], row["epoch"]))
+        self.best_value, self.best_epoch = best["validation"], best["epoch"]
+
+    def save(self, better: bool, write: bool = True) -> None:
+        """Keep this epoch: the folder ``last`` is replaced as a whole, never half-written."""
+        weights = trainable_state(self.module)
+        if better:
+            self.best_value, self.best_epoch, self._best = self.history[-1]["validation"], len(self.history), weights
+        if self.folder is None or not write:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        new, last, old = (self.folder / name for name in ("last.new", "last", "last.old"))
+        if new.exists():
+            shutil.rmtree(new)
+        new.mkdir()
+        if better:
+            save_file(weights, self.folder / "best.new")
+            os.replace(self.folder / "best.new", self.folder / f"best-{len(self.history)}.safetensors")
+        save_file(weights, new / "weights.safetensors")
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        moments = {
+            f"{key}/{name}": value.detach().cpu().contiguous()
+            for name, parameter in zip(self.names, parameters, strict=True)
+            for key, value in self.optimizer.state.get(parameter, {}).items()
+        }
+        save_file(moments, new / "moments.safetensors")
+        (new / "history.json").write_text(json.dumps(self.history))
+        if last.exists():
+            shutil.rmtree(old, ignore_errors=True)  # left by a run that was killed while it removed it
+            os.replace(last, old)
+        os.replace(new, last)
+        shutil.rmtree(old, ignore_errors=True)
+        for stale in self.folder.glob("best-*.safetensors"):
+            if stale.name != f"best-{self.best_epoch}.safetensors":
+                stale.unlink()
+
+    def restore_best(self) -> None:
+        """Put the best epoch's weights into the module."""
+        if not self.best_epoch:
+            return
+        with _readable(self.folder):
+            weights = self._best or load_file(self.folder / f"best-{self.best_epoch}.safetensors")
+            load_trainable_state(self.module, weights)
+
+
+@contextmanager
+def _readable(folder: Path | None):
+    """One kind of error for whatever is wrong with a checkpoint."""
+    try:
+        yield
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ValueError(
+            f"the checkpoint in {folder} cannot be used ({error}): delete that folder and run the same command again"
+        ) from error

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from contrec.diffusion import Diffusion, DiffusionConfig, dispersive_loss, row_seeds
+
+PAPER = DiffusionConfig(width=32, sampler_steps=10)
+TUNED = DiffusionConfig(
+    width=32, prediction_type="sample", head="direct", objective="cross_entropy", sampler="ddim", sampler_steps=5
+)
+BOTH = pytest.mark.parametrize("config", [PAPER, TUNED], ids=["paper", "tuned"])
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def make(config, dim=8, scatter=0.1):
+    """A model whose weights are away from zero, as after training."""
+    torch.manual_seed(0)
+    model, g = Diffusion(dim, config), rng(1)
+    with torch.no_grad():
+        for p in model.parameters():
+            p += scatter * torch.randn(p.shape, generator=g)
+    return model
+
+
+def batch(n=6, dim=8, m=20):
+    g = rng(2)
+    items = torch.randn(m, dim, generator=g)
+    target = torch.randint(m, (n,), generator=g)
+    c, user = torch.randn(n, 4, dim, generator=g), torch.randn(n, dim, generator=g)
+    return items[target], c, {"user": user, "items": items, "target": target}
+
+
+@BOTH
+def test_gradient_reaches_the_condition_and_every_weight(config):
+    config = dataclasses.replace(config, null_condition="learned", p_uncond=0.3)
+    model, (y0, c, known) = make(config), batch(40)
+    c.requires_grad_()
+    losses = model.losses(y0, c, **known, generator=rng())
+    assert set(losses) == {"diffusion", "dispersion"} and all(x.shape == () for x in losses.values())
+    (losses["diffusion"] + losses["dispersion"]).backward()
+    reached = c.grad.abs().sum((1, 2)) > 0
+    assert reached.float().mean() > 0.5 and not reached.all()  # dropped rows get none
+    assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+
+
+@pytest.mark.parametrize("term", ["diffusion", "dispersion"])
+@BOTH
+def test_each_term_alone_reaches_the_condition(config, term):
+    model, (y0, c, known) = make(dataclasses.replace(config, p_uncond=0.0)), batch()
+    c.requires_grad_()
+    model.losses(y0, c, **known, generator=rng())[term].backward()
+    assert (c.grad.abs().sum((1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "sample"])
+def test_mse_is_a_mean_over_dimensions_of_what_is_predicted(prediction_type, monkeypatch):
+    model, (y0, c, _) = make(dataclasses.replace(PAPER, prediction_type=prediction_type)), batch(4000)
+    h = torch.randn(4000, 32, generator=rng())
+    monkeypatch.setattr(model.denoiser, "forward", lambda y, t, condition: (torch.zeros_like(y), h))
+    losses = model.losses(3 * y0, c, generator=rng())
+    expected = 1.0 if prediction_type == "epsilon" else (3 * y0).square().mean().item()
+    assert losses["diffusion"].item() == pytest.approx(expected, rel=0.03)
+    assert losses["dispersion"].item() == pytest.approx(dispersive_loss(h, 0.5).item())
+
+
+def test_training_draws_its_steps_and_its_pure_noise_as_said(monkeypatch):
+    model, (y0, c, known) = make(dataclasses.replace(TUNED, timesteps=10)), batch(4000)
+    drawn = []
+    forward = model.denoiser.forward
+    monkeypatch.setattr(model.denoiser, "forward", lambda y, t, k: (drawn.append((y, t)), forward(y, t, k))[1])
+    model.losses(100 + 0 * y0, c, **known, generator=rng())
+    y, t = drawn[0]
+    # half at T, and a tenth of the other half; of those at T only the share of that tenth still holds signal
+    assert (t == 10).float().mean().item() == pytest.approx(0.55, abs=0.03)
+    assert t.min() == 1 and (y[t == 10].mean(1).abs() > 5).float().mean().item() == pytest.approx(0.05 / 0.55, abs=0.03)
+
+
+def test_cross_entropy_is_the_softmax_of_scaled_cosines():
+    model, (y0, c, known) = make(dataclasses.replace(TUNED, p_uncond=0.0, terminal_share=1.0), scatter=0.0), batch()
+    losses = model.losses(y0, c, **known, generator=rng())
+    logits = 15 * F.normalize(known["user"], dim=1) @ F.normalize(known["items"], dim=1).T
+    assert losses["diffusion"].item() == pytest.approx(F.cross_entropy(logits, known["target"]).item(), rel=1e-4)
+
+
+def test_sampled_softmax_estimates_the_full_one():
+    full, (y0, c, known) = make(dataclasses.replace(TUNED, p_uncond=0.0, dropout=0.0)), batch(m=500)
+    few = Diffusion(8, dataclasses.replace(full.config, n_negatives=400))
+    few.load_state_dict(full.state_dict())
+    expected = full.losses(y0, c, **known, generator=rng())["diffusion"].item()
+    estimate = few.losses(y0, c, **known, generator=rng())["diffusion"].item()
+    assert estimate == pytest.approx(expected, rel=0.03) and estimate != expected
+
+
+@BOTH
+def test_a_user_has_the_same_samples_in_any_batch(config):
+    model, (_, c, known) = make(config), batch()
+    user, seeds = known["user"], row_seeds(3, torch.arange(6))
+    whole = model.sample(c, user=user, seeds=seeds, n_samples=3, guidance_strength=2.0)
+    order = torch.tensor([5, 2, 0])
+    part = model.sample(c[order], user=user[order], seeds=seeds[order], n_samples=2, guidance_strength=2.0)
+    assert whole.shape == (6, 3, 8)
+    torch.testing.assert_close(part, whole[order, :2], rtol=1e-4, atol=1e-4)
+    assert (whole[:, 0] - whole[:, 1]).abs().max() > 1e-3  # samples of one user differ
+
+
+@BOTH
+def test_no_guidance_is_one_call_and_agrees_with_its_limit(config):
+    model, (_, c, known) = make(config), batch()
+    settings = {"user": known["user"], "seeds": row_seeds(0, torch.arange(6))}
+    without = model.sample(c, guidance_strength=0.0, **settings)
+    torch.testing.assert_close(model.sample(c, guidance_strength=1e-9, **settings), without, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(model.sample(c, guidance_strength=4.0, **settings), without, rtol=1e-3, atol=1e-3)
+
+
+@BOTH
+def test_trajectory_ends_at_the_sample(config):
+    model, (_, c, _) = make(config), batch()
+    seeds = row_seeds(0, torch.arange(6))
+    path = model.sample(c, seeds=seeds, n_samples=2, trajectory=True)
+    assert path.shape == (config.sampler_steps + 1, 6, 2, 8)
+    assert torch.equal(path[-1], model.sample(c, seeds=seeds, n_samples=2))
+
+
+@BOTH
+def test_answers_are_repeatable_and_leave_the_mode_alone(config):
+    model, (_, c, known) = make(config).train(), batch()
+    seeds = row_seeds(0, torch.arange(6))
+    assert torch.equal(model.point(c, user=known["user"]), model.point(c, user=known["user"]))
+    assert torch.equal(model.sample(c, seeds=seeds), model.sample(c, seeds=seeds))
+    assert model.training and model.point(c).shape == (6, 8)
+
+
+def test_point_of_the_direct_head_is_its_query():
+    model, (_, c, known) = make(TUNED).eval(), batch()
+    torch.testing.assert_close(model.point(c, user=known["user"]), model.denoiser.encode(c, known["user"]).query)
+
+
+def test_point_is_x0_at_pure_noise():
+    model, (_, c, _) = make(PAPER).eval(), batch()
+    T = torch.full((6,), 1000)
+    epsilon, _ = model.denoiser(torch.zeros(6, 8), T, model.denoiser.encode(c))
+    a = model.schedule.at(1000)
+    torch.testing.assert_close(model.point(c), -math.sqrt((1 - a) / a) * epsilon, rtol=1e-4, atol=1e-4)
+
+
+def test_state_holds_weights_only():
+    assert not [k for k in Diffusion(8, TUNED).state_dict() if "alpha_bar" in k or "frequencies" in k or "weight" == k]
+
+
+@pytest.mark.parametrize(
+    ("config", "steps"),
+    [
+        (DiffusionConfig(width=64, dropout=0.0), 400),
+        (dataclasses.replace(TUNED, dropout=0.0, objective="mse"), 200),
+    ],
+    ids=["epsilon", "direct"],
+)
+def test_it_learns_a_conditional_target(config, steps):
+    """Two conditions, each with its own cluster of targets: samples must fall into the cluster that was asked for."""
+    torch.manual_seed(0)
+    model, g = Diffusion(4, config, n_condition=1), rng()
+    centres = torch.tensor([[2.0, 0.0, 1.0, 0.0], [-1.0, 2.0, 0.0, -1.0]])
+    signs = torch.tensor([[1.0, 1.0, 1.0, 1.0], [-1.0, -1.0, 1.0, 1.0]])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        kind = torch.randint(2, (128,), generator=g)
+        y0 = centres[kind] + 0.2 * torch.randn(128, 4, generator=g)
+        loss = model.losses(y0, signs[kind][:, None], generator=g)["diffusion"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    kind = torch.arange(200) % 2
+    seeds = row_seeds(0, torch.arange(200))
+    y = model.sample(signs[kind][:, None], seeds=seeds, sampler="ddpm", steps=50, guidance_strength=0.0)[:, 0]
+    assert (torch.cdist(y, centres).argmin(1) == kind).float().mean() > 0.95
+    for k in (0, 1):
+        assert (y[kind == k].mean(0) - centres[k]).norm() < 0.35
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("prediction_type", "v", "prediction_type must be one of"),
+        ("objective", "bpr", "objective must be one of"),
+        ("sampler", "euler", "sampler must be one of"),
+        ("schedule", "sqrt", "schedule must be one of"),
+        ("guidance_strength", -1.0, "guidance_strength must lie in"),
+        ("sampler_steps", 1001, "sampler_steps must lie in"),
+        ("p_uncond", 1.2, r"p_uncond must lie in \[0, 1\], got 1.2"),
+        ("temperature", 0.0, "temperature must be positive"),
+        ("n_negatives", 0, "n_negatives must be a whole number"),
+        ("head", "direct", "needs prediction_type 'sample'"),
+    ],
+)
+def test_settings_are_checked(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        DiffusionConfig(**{field: value})
+
+
+def test_missing_input_is_named():
+    model, (y0, c, _) = make(TUNED), batch()
+    with pytest.raises(ValueError, match="needs items"):
+        model.losses(y0, c, generator=rng())
+    with pytest.raises(ValueError, match="one seed for each of 6 users"):
+        model.sample(c, seeds=torch.arange(5))

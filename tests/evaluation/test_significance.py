@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from contrec.evaluation import Evaluation, paired_bootstrap
+
+
+def evaluation(hits, user=None, exclude_seen=True):
+    user = np.arange(len(hits)) if user is None else np.asarray(user)
+    rank = np.where(hits, 1.0, np.inf)
+    return Evaluation(rank, np.ones(len(rank), int), user, exclude_seen, None, {"users": len(np.unique(user))})
+
+
+def test_a_clear_difference_is_found_in_points():
+    rng = np.random.default_rng(0)
+    easy = rng.random(2000)
+    result = paired_bootstrap(evaluation(easy < 0.30), evaluation(easy < 0.20), "HR@10", n_boot=2000)
+    low, high = result["interval"]
+    assert result["difference"] == pytest.approx(10, abs=1.5) and 0 < low < result["difference"] < high
+    assert result["p"] == pytest.approx(2 / 2001) and result["n_users"] == 2000
+    # paired: only the 10 % that differ add spread, so the s.d. is sqrt(.1 * .9 / n), not that of two samples
+    assert high - low == pytest.approx(100 * 2 * 1.96 * np.sqrt(0.09 / 2000), rel=0.15)
+
+
+def test_equal_models_do_not_differ():
+    a = evaluation(np.arange(100) % 3 == 0)
+    assert paired_bootstrap(a, a, "NDCG@10", n_boot=200)["p"] == 1.0
+
+
+def test_false_alarms_are_as_rare_as_promised():
+    rng = np.random.default_rng(1)
+    p = [
+        paired_bootstrap(evaluation(rng.random(300) < 0.2), evaluation(rng.random(300) < 0.2), "HR@10", n_boot=300)["p"]
+        for _ in range(200)
+    ]
+    assert 0.01 <= np.mean(np.array(p) < 0.05) <= 0.10  # nominal .05, s.d. .015 over 200 trials
+
+
+def test_swapping_the_models_changes_the_sign_only():
+    rng = np.random.default_rng(2)
+    a, b = (evaluation(rng.random(500) < p) for p in (0.3, 0.2))
+    x, y = paired_bootstrap(a, b, "HR@10", n_boot=500), paired_bootstrap(b, a, "HR@10", n_boot=500)
+    assert x["difference"] == -y["difference"] and x["p"] == y["p"]
+    assert x["interval"] == pytest.approx((-y["interval"][1], -y["interval"][0]))
+
+
+def test_cases_in_another_order_are_matched_by_user():
+    hits = np.arange(50) % 2 == 0
+    order = np.random.default_rng(3).permutation(50)
+    result = paired_bootstrap(evaluation(hits), evaluation(hits[order], order), "HR@10", n_boot=100)
+    assert result["difference"] == 0 and result["interval"] == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (evaluation([True, False], [0, 2]), "same users"),
+        (evaluation([True, False, True], [0, 1, 1]), "same users"),
+        (evaluation([True, False], exclude_seen=False), "exclude_seen"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(other, message):
+    with pytest.raises(ValueError, match=message):
+        paired_bootstrap(evaluation([True, False]), other, "HR@10")

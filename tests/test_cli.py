@@ -1,0 +1,204 @@
+"""The command line: what each subcommand asks of the package, and one line for each mistake."""
+
+import re
+import sys
+import types
+
+import pandas as pd
+import pytest
+
+from contrec import cli
+from contrec.data.interactions import DataError
+from contrec.study import runner
+from contrec.study.runner import Outcome
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """A stand-in for the module of runs that keeps what it was asked."""
+    module = types.ModuleType("contrec.study.runs")
+    module.asked = []
+    frame = pd.DataFrame({"item": ["a", "b"], "score": [0.5, 1 / 3]})
+
+    def answer(name):
+        def call(*args, **kwargs):
+            module.asked.append((name, args, kwargs))
+            return frame
+
+        return call
+
+    for name in ("train_runs", "list_runs", "compare", "recommend"):
+        setattr(module, name, answer(name))
+    monkeypatch.setitem(sys.modules, "contrec.study.runs", module)
+    return module
+
+
+@pytest.fixture
+def executed(monkeypatch, tmp_path):
+    """A stand-in for the notebooks: keeps parameters and folders, and fails where it is told to."""
+    monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
+    calls = []
+
+    def run_all(parameters, out_dir, **kwargs):
+        calls.append((parameters, out_dir))
+        return [Outcome("00_a", out_dir / "00_a.ipynb", 1.0, parameters["dataset"] == "games" and "cell 1: E" or None)]
+
+    monkeypatch.setattr(runner, "run_all", run_all)
+    return calls
+
+
+def test_study_runs_the_notebooks_and_says_where(executed, runs, capsys, tmp_path):
+    assert cli.main(["study"]) == 0
+    expected = {"dataset": "planted", "preset": "tiny", "recipe": "tuned", "seeds": [0]}
+    assert executed == [(expected, tmp_path / "notebooks" / "planted-tiny")] and runs.asked == []
+    assert str(tmp_path / "notebooks" / "planted-tiny") in capsys.readouterr().out
+
+
+def test_study_trains_several_recipes_and_seeds_first(executed, runs):
+    arguments = "study --datasets lastfm,ml1m --recipes paper,tuned --seeds 0,1 --preset laptop"
+    assert cli.main(arguments.split()) == 0
+    assert [kwargs["dataset"] for _, _, kwargs in runs.asked] == ["lastfm", "ml1m"]
+    assert runs.asked[0][2] == {
+        **{"dataset": "lastfm", "source": "raw", "split": "leave_one_out", "preset": "laptop"},
+        **{"recipes": ["paper", "tuned"], "seeds": [0, 1], "models": ["contrec"], "progress": True},
+    }
+    assert [p["dataset"] for p, _ in executed] == ["lastfm", "ml1m"] and executed[0][0]["recipe"] == "paper"
+
+
+def test_study_without_notebooks(executed, runs):
+    assert cli.main(["study", "--no-notebooks"]) == 0
+    assert len(runs.asked) == 1 and runs.asked[0][2]["source"] == "planted" and executed == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--datasets", "planted,lastm"], "dataset must be one of 'planted', 'lastfm', .*got 'lastm'"),
+        (["--source", "raw"], "source of planted must be one of 'planted', got 'raw'"),
+    ],
+)
+def test_study_refuses_an_unknown_dataset_before_it_starts(executed, capsys, arguments, message):
+    assert cli.main(["study", *arguments]) == 2 and executed == []
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_study_fails_when_a_notebook_did(executed, runs, capsys):
+    assert cli.main(["study", "--datasets", "games,planted"]) == 1
+    assert len(executed) == 2 and "1 failed" in capsys.readouterr().err
+
+
+def test_run_passes_parameters_as_values(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
+    monkeypatch.setattr(runner, "find_notebook", lambda name: tmp_path / "03_training.ipynb")
+    asked = []
+
+    def run_notebook(name, parameters, out_dir, **kwargs):
+        asked.append((name, parameters, out_dir))
+        return Outcome("03_training", out_dir / "03_training.ipynb", 60.0, "cell 2: E" if len(asked) > 1 else None)
+
+    monkeypatch.setattr(runner, "run_notebook", run_notebook)
+    arguments = ["run", "03", "-p", "seeds", "[0, 1]", "-p", "dataset", "lastfm", "-p", "rate", "-0.5"]
+    assert cli.main(arguments) == 0
+    assert asked == [("03", {"seeds": [0, 1], "dataset": "lastfm", "rate": -0.5}, tmp_path / "notebooks/03_training")]
+    assert capsys.readouterr().out.startswith("03_training: 1.0 min")
+    assert cli.main(["run", "03"]) == 1
+    assert "failed in cell 2: E" in capsys.readouterr().err
+
+
+def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):
+    statistics = types.ModuleType("contrec.data.statistics")
+    table = pd.DataFrame({"users": [1090, None], "first_time": [1100000000, None], "note": ["", "download x"]})
+    table = table.assign(dataset=["lastfm", "games"], source="raw").astype({"users": "Int64"})
+    statistics.statistics = lambda: table
+    monkeypatch.setitem(sys.modules, "contrec.data.statistics", statistics)
+    assert cli.main(["datasets"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [set(line.split()) for line in lines[:2]] == [
+        {"dataset", "source", "users", "first_time"},
+        {"lastfm", "raw", "1090", "2004-11-09"},
+    ]
+    assert lines[2:] == ["not here: games raw: download x"]
+    assert cli.main(["runs"]) == 0 and "0.3333" in capsys.readouterr().out
+    assert cli.main(["compare", "x", "y"]) == 0 and "0.5000" in capsys.readouterr().out
+    assert runs.asked[-1] == ("compare", ("x", "y"), {})
+    runs.list_runs = pd.DataFrame
+    assert cli.main(["runs"]) == 0 and "no runs yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("who", "asked"),
+    [
+        (["--user", "u7"], {"users": ["u7"], "history": None, "all": False, "k": 3}),
+        (["--history", "a, b"], {"users": None, "history": ["a", "b"], "all": False, "k": 3}),
+    ],
+)
+def test_recommend_asks_for_one(runs, capsys, who, asked):
+    assert cli.main(["recommend", "x", *who, "-k", "3"]) == 0
+    assert runs.asked == [("recommend", ("x",), asked)] and "0.3333" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_recommend_writes_a_file_for_all(runs, tmp_path, ending):
+    file = tmp_path / "new" / f"out.{ending}"
+    assert cli.main(["recommend", "x", "--all", "--out", str(file)]) == 0
+    read = pd.read_parquet if ending == "parquet" else pd.read_csv
+    assert runs.asked[0][2]["all"] is True and read(file)["score"].tolist() == pytest.approx([0.5, 1 / 3])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--all"], "--all needs --out"),
+        (["--all", "--out", "x.pkl"], "--out must end in .parquet or .csv, got x.pkl"),
+        (["--user", "1", "-k", "0"], "k must be at least 1, got 0"),
+    ],
+)
+def test_recommend_refuses_before_it_loads_anything(runs, capsys, arguments, message):
+    assert cli.main(["recommend", "x", *arguments]) == 2
+    assert runs.asked == [] and capsys.readouterr().err == f"contrec: {message}" + (
+        " FILE.parquet (or .csv)\n" if "needs" in message else "\n"
+    )
+
+
+@pytest.mark.parametrize("error", [ValueError, DataError, FileNotFoundError])
+def test_an_expected_error_is_one_line(runs, capsys, error):
+    def fail():
+        raise error("bad\nrow 3")
+
+    runs.list_runs = fail
+    assert cli.main(["runs"]) == 2
+    assert capsys.readouterr().err == "contrec: bad row 3\n"
+    assert cli.main(["--traceback", "runs"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_defect_is_not_hidden(runs):
+    runs.list_runs = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["runs"])
+
+
+def test_an_interrupt_says_that_work_is_kept(runs, capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    runs.list_runs = stop
+    assert cli.main(["runs"]) == 130 and "goes on from there" in capsys.readouterr().err
+
+
+def test_missing_notebook_packages_are_named(monkeypatch, capsys):
+    def run_all(*args, **kwargs):
+        raise ModuleNotFoundError("No module named 'papermill'", name="papermill")
+
+    monkeypatch.setattr(runner, "run_all", run_all)
+    assert cli.main(["study"]) == 2 and "papermill is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["nothing"], ["study", "--seeds", "a"], ["study", "--recipes", "a,"], ["recommend", "x"], ["compare", "x"]],
+)
+def test_bad_arguments_exit_with_2(arguments):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 2

@@ -1,0 +1,279 @@
+"""Figures: legible at print size, methods told apart, equal inputs give equal bytes."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib", reason="figures need the extra [notebooks]")
+matplotlib.use("Agg")
+
+from contrec import plots, theme  # noqa: E402
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def history(rng, seeds=3):
+    rows = [
+        (m, e, s, 0.1 + np.exp(-e / 5) * rng.uniform(0.9, 1.1))
+        for m in ("vq", "vae")
+        for e in range(9)
+        for s in range(seeds)
+    ]
+    return pd.DataFrame(rows, columns=["model", "epoch", "seed", "loss"])
+
+
+def results():
+    rows = [
+        ("contrec/direct-head", "HR@10", 0.09, 0.08, 0.10, "reproduced"),
+        ("contrec", "HR@10", 0.10, 0.09, 0.11, "reproduced"),
+        ("contrec", "HR@10", 0.0539, 0.0505, 0.0573, "published"),
+        ("tiger", "HR@10", 0.0467, None, None, "published"),
+        ("popularity", "HR@10", 0.048, 0.04, 0.055, "reproduced"),
+        ("contrec", "NDCG@10", 0.05, 0.045, 0.055, "this run"),
+        ("contrec", "HR@20", 0.2, 0.1, 0.3, "reproduced"),
+    ]
+    return pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high", "kind"])
+
+
+def path(rng):
+    items = rng.normal(size=(60, 8)) + 4 * rng.normal(size=(3, 8))[np.arange(60) % 3]
+    way = np.array([w * items[7] + (1 - w) * rng.normal(size=8) for w in np.linspace(0, 1, 12)])
+    return way, items, 7, [1, 2, 2, 5], [f"Item {i} for $5 and a very long title that goes on\n" for i in range(60)]
+
+
+def figures(rng):
+    variances = pd.DataFrame(
+        [
+            (m, k, i, 2.0 ** (-i * (1 + 3 * (m == "vae"))))
+            for m in ("vae", "sigma_vae")
+            for k in (1, 2)
+            for i in range(8)
+        ],
+        columns=["model", "encoder", "channel", "variance"],
+    )
+    lengths = pd.DataFrame(
+        [("lastfm", n) for n in (5, 5, 40, 90)] + [("beauty", n) for n in (4, 8)], columns=["dataset", "length"]
+    )
+    samples = pd.DataFrame(
+        [("contrec", n, 0.1 - 0.05 / n, 0.09 - 0.05 / n, 0.11 - 0.05 / n) for n in (1, 2, 4)],
+        columns=["model", "samples", "value", "low", "high"],
+    )
+    return {
+        "loss": lambda: plots.loss_curves(history(rng), subtitle="Planted, tiny, 3 seeds"),
+        "ranking": lambda: plots.ranking_intervals(results(), subtitle="LastFM, tiny, 1 seed"),
+        "variance": lambda: plots.channel_variance(variances, subtitle="Planted"),
+        "path": lambda: plots.denoising_path(*path(rng), subtitle="Planted"),
+        "lengths": lambda: plots.history_lengths(lengths, subtitle="Released"),
+        "samples": lambda: plots.samples_curve(samples, references={"point estimate": 0.095}, subtitle="Planted"),
+    }
+
+
+NAMES = ["loss", "ranking", "variance", "path", "lengths", "samples"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_inputs_give_equal_bytes(name, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        with matplotlib.rc_context(
+            {"font.size": 20 if folder == "b" else 5, "svg.hashsalt": None}
+        ):  # a user's own settings
+            figure, frame = figures(np.random.default_rng(0))[name]()
+            paths = plots.save(figure, tmp_path / folder / "fig", "Alt text", "4f1c9a")
+        assert isinstance(frame, pd.DataFrame) and len(frame)
+    for path_ in paths:
+        assert path_.read_bytes() == (tmp_path / "a" / path_.name).read_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_is_legible_and_inside(name, rng):
+    figure, _ = figures(rng)[name]()
+    figure.draw_without_rendering()
+    assert figure.get_size_inches()[0] == theme.COLUMN
+    frame = figure.bbox
+    texts = [t for t in figure.findobj(matplotlib.text.Text) if t.get_text().strip() and t.get_visible()]
+    assert len(texts) > 5
+    for text in texts:
+        assert text.get_fontsize() >= 6, text.get_text()
+    # axis labels, legend, subtitle: all inside the page (labels of ticks out of view are not drawn)
+    words = [t for t in texts if re.search("[a-z]", t.get_text()) and "math" not in t.get_text()]
+    for text in words:
+        box = text.get_window_extent()
+        assert (
+            box.x0 >= frame.x0 - 1 and box.x1 <= frame.x1 + 1 and box.y0 >= frame.y0 - 1 and box.y1 <= frame.y1 + 1
+        ), text
+
+
+def test_every_method_has_its_own_look():
+    looks = [look[1:] for look in theme.METHODS.values()]
+    assert len(set(looks)) == len(looks)
+    assert len({look[1:] for look in theme.DATASETS.values()}) == len(theme.DATASETS)
+    names = [*theme.METHODS, *(f"contrec/trial-{i}" for i in range(20))]
+    assert len({look[1:] for look in theme.style(names).values()}) == len(names)
+
+
+def test_a_method_looks_the_same_in_every_figure():
+    assert theme.style(["contrec", "contrec/x"])["contrec/x"] == theme.style(["contrec/x", "ease"])["contrec/x"]
+    assert theme.style(["ease", "contrec"])["contrec"] == theme.METHODS["contrec"]
+
+
+def test_colours_stay_apart_in_grey_and_on_white():
+    """Relative luminance (WCAG): each colour has a contrast of at least 2 with white."""
+    for _, colour, _ in (*theme.METHODS.values(), *theme.DATASETS.values()):
+        channels = np.array(matplotlib.colors.to_rgb(colour))
+        linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        assert 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 2, colour
+
+
+def test_order_is_floors_methods_controls():
+    names = [
+        "contrec/direct-head",
+        "contrec/zzz",
+        "contrec",
+        "sasrec",
+        "itemknn/recency",
+        "ease",
+        "popularity",
+        "unheard-of",
+    ]
+    assert theme.rank_order(names) == [
+        *("popularity", "itemknn/recency", "ease", "sasrec", "contrec", "unheard-of"),
+        *("contrec/direct-head", "contrec/zzz"),
+    ]
+
+
+def test_ranking_marks_published_values_hollow_and_draws_no_bar_without_an_interval():
+    figure, frame = plots.ranking_intervals(results())
+    ax = figure.axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["Popularity", "TIGER", "ContRec", "ContRec: direct head"]
+    dots = [line for line in ax.lines if line.get_marker() != "None" and len(line.get_xdata()) == 1]
+    faces = {float(line.get_xdata()[0]): line.get_markerfacecolor() for line in dots}
+    assert faces[0.0539] == faces[0.0467] == "white"
+    assert faces[0.10] == theme.METHODS["contrec"][1]
+    bars = [
+        line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() == "None" and line.get_lw() == 1
+    ]
+    assert len(bars) == 4  # of five dots, TIGER prints no interval
+    assert set(frame["metric"]) == {"HR@10", "NDCG@10"}
+    said = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert said == [
+        "reproduced (bars: 95 % bootstrap over users)",
+        "this run (bars: 95 % bootstrap over users)",
+        "published (bars: mean ± s.d., 5 inferences)",
+    ]
+
+
+def test_one_seed_has_no_band(rng):
+    figure, frame = plots.loss_curves(history(rng, seeds=1))
+    assert not figure.axes[0].collections and figure.axes[0].get_legend().get_title().get_text() == ""
+    figure, frame = plots.loss_curves(history(rng, seeds=3))
+    assert len(figure.axes[0].collections) == 2
+    assert figure.axes[0].get_legend().get_title().get_text() == "mean ± s.d., 3 seeds"
+    data = history(np.random.default_rng(1))
+    _, frame = plots.loss_curves(data)
+    first = data.query("model == 'vq' and epoch == 0")["loss"]
+    row = frame.query("model == 'vq' and epoch == 0").iloc[0]
+    assert row["mean"] == pytest.approx(first.mean()) and row["sd"] == pytest.approx(first.std())
+
+
+def test_denoising_path_finds_the_planted_target(rng):
+    way, items, target, seen, labels = path(rng)
+    _, frame = plots.denoising_path(way, items, target, seen, labels)
+    top = frame[frame["role"] == "top"]
+    assert len(top) == 10 and top["item"].iloc[0] == target  # the path ends on the target
+    second = top["item"].iloc[1]
+    _, without = plots.denoising_path(way, items, target, [*seen, second], labels)
+    assert second not in set(without.loc[without["role"] == "top", "item"])  # what was seen is not recommended
+    assert len(frame[frame["role"] == "history"]) == 3 and len(frame[frame["role"] == "path"]) == 12
+    # the axes are the principal ones: no plane keeps more of the items' variance
+    centred = items - items.mean(0)
+    values = np.linalg.svd(centred, compute_uv=False)
+    figure, _ = plots.denoising_path(way, items, target, seen, labels)
+    points = figure.axes[0].collections[0].get_offsets()
+    assert (points**2).sum() == pytest.approx((values[:2] ** 2).sum())
+
+
+def test_denoising_path_does_not_depend_on_the_order_of_items(rng):
+    """The sign of a principal axis is arbitrary; a fixed one keeps figures comparable."""
+    way, items, target, seen, labels = path(rng)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(len(items))
+        place = np.argsort(order)
+        _, one = plots.denoising_path(way, items, target, seen, labels)
+        moved = plots.denoising_path(way, items[order], place[target], place[seen], [labels[i] for i in order])[1]
+        np.testing.assert_allclose(moved[["x", "y"]], one[["x", "y"]], atol=1e-9)
+        assert moved["title"].tolist() == one["title"].tolist()
+
+
+def test_denoising_path_refuses_what_does_not_fit(rng):
+    way, items, target, seen, labels = path(rng)
+    with pytest.raises(ValueError, match=r"must fit, got \(12, 8\), \(60, 8\), 59"):
+        plots.denoising_path(way, items, target, seen, labels[:-1])
+
+
+def test_history_lengths_are_shares_at_least_as_long():
+    _, frame = plots.history_lengths(pd.DataFrame({"dataset": "lastfm", "length": [1, 2, 2, 4]}))
+    assert dict(zip(frame["length"], frame["share"], strict=True)) == {1: 1.0, 2: 0.75, 4: 0.25}  # origin: by hand
+    with pytest.raises(ValueError, match="dataset must be among planted.*nosuch"):
+        plots.history_lengths(pd.DataFrame({"dataset": ["nosuch"], "length": [1]}))
+
+
+def test_channel_variance_ranks_and_refuses_negative_values():
+    frame = pd.DataFrame({"model": "vae", "encoder": 1, "channel": [0, 1, 2], "variance": [0.0, 3.0, 1.0]})
+    figure, ranked = plots.channel_variance(frame)
+    assert ranked["channel"].tolist() == [1, 2, 0] and ranked["rank"].tolist() == [1, 2, 3]
+    assert (
+        "below 1e-06 drawn at 1e-06" in figure.axes[0].get_xlabel() and figure.axes[0].lines[0].get_ydata()[-1] == 1e-6
+    )
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        plots.channel_variance(frame.assign(variance=-1.0))
+
+
+def test_samples_curve_keeps_its_references():
+    frame = pd.DataFrame({"model": "contrec", "samples": [4, 1], "value": [0.2, 0.1]})
+    figure, data = plots.samples_curve(frame, references={"popularity": 0.05})
+    assert data["value"].tolist() == [0.1, 0.2, 0.05] and np.isnan(data["samples"].iloc[-1])
+    assert figure.legends[0].get_title().get_text() == ""  # no interval, no word about bars
+
+
+def test_missing_columns_are_named():
+    with pytest.raises(ValueError, match=r"columns model, epoch, loss; missing: \['loss'\]"):
+        plots.loss_curves(pd.DataFrame({"model": ["vae"], "epoch": [1]}))
+
+
+def test_save_writes_alt_text_and_fingerprint_and_no_date(tmp_path):
+    from PIL import Image
+
+    figure, _ = plots.history_lengths(pd.DataFrame({"dataset": "lastfm", "length": [1, 2]}))
+    svg, png = plots.save(figure, tmp_path / "fig1.lengths", "Two histories, of 1 and 2 items", "4f1c9a")
+    assert (svg.name, png.name) == ("fig1.lengths.svg", "fig1.lengths.png")
+    text = svg.read_text(encoding="utf-8")
+    assert "<title>Two histories, of 1 and 2 items</title>" in text and "4f1c9a" in text
+    assert "dc:date" not in text and matplotlib.__version__ not in text
+    with Image.open(png) as image:
+        assert image.info["Description"] == "Two histories, of 1 and 2 items" and image.info["Fingerprint"] == "4f1c9a"
+        assert "Software" not in image.info and abs(image.width - 300 * theme.COLUMN) <= 1
+    with pytest.raises(ValueError, match="alt_text must not be empty"):
+        plots.save(figure, tmp_path / "x", " ", "4f1c9a")
+    with pytest.raises(ValueError, match="fingerprint must not be empty"):
+        plots.save(figure, tmp_path / "x", "alt", "")
+
+
+def test_titles_are_plain_text():
+    assert theme.plain("a $x^2$\n b\\c", 40) == r"a \$x^2\$ bc"
+    assert theme.plain("x" * 50, 10) == "x" * 9 + "…"
+
+
+def test_figures_do_not_pile_up():
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    plots.history_lengths(pd.DataFrame({"dataset": "lastfm", "length": [1, 2]}))
+    assert plt.get_fignums() == before
