@@ -2,8 +2,8 @@
 # make test                                                       sets up, then runs every test
 #
 # Set-up happens once, in .venv, and again when pyproject.toml or constraints.txt change. PYTHON=python3.12 chooses
-# another interpreter; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu avoids the large CUDA packages on a
-# Linux machine without a GPU.
+# another interpreter. On a Linux machine without a GPU, pip's usual settings may name PyTorch's index of CPU builds first:
+# that avoids the large CUDA packages.
 PYTHON ?= python3
 DATASET ?= planted
 PRESET ?= tiny

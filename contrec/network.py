@@ -23,16 +23,16 @@ class RecommenderConfig:
     """Everything that defines a fitted ContRec besides the data and the seed; one part per stage."""
 
     inputs: str = "fused"  # base vectors: "lightgcn" | "text" | "fused" (Sect. 4.1.4) | "relation" (popularity inside)
-    embeddings: dict = field(default_factory=dict)  # settings of that provider
+    embeddings: dict = field(default_factory=dict)  # settings of that provider; our choice: its defaults
     tokenizer: TokenizerConfig = TokenizerConfig()
     language: LanguageConfig = LanguageConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     training: TrainingConfig = TrainingConfig()
     n_condition: int = 4  # M condition vectors (released code)
-    condition_from: str = "generated"  # states of the "generated" answer | the "gold" one in training | the "prompt"
-    residual: bool = False  # the preference starts from the user's base vector; needs the direct head
-    estimate: str = "sample"  # what is ranked: one "sample", the "mean" of n_samples, or the "point" estimate
-    text_bonus: float = 0.05  # pi of Eq. (22)
+    condition_from: str = "generated"  # states of the "generated" (Sect. 3.4) | in training "gold" answer | "prompt"
+    residual: bool = False  # our choice: the preference starts from the user's base vector; needs the direct head
+    estimate: str = "sample"  # what is ranked: one "sample" (Sect. 3.4) | "mean" of n_samples | "point" estimate
+    text_bonus: float = 0.05  # pi of Eq. (22), Sect. 3.5.2
     dataset: str = "planted"  # named in the role play
 
     def __post_init__(self):

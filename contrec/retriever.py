@@ -155,9 +155,10 @@ def _candidates(y, items, n: int, marks: _Marks, text_bonus: float, chunk: int) 
     ids = torch.empty(len(y), 0, dtype=torch.int64, device=y.device)
     for start in range(0, len(items), chunk):
         part = items[start : start + chunk].float()
-        _finite("items", part)
+        length = part.norm(dim=1, keepdim=True)
+        _finite("items", length)
         with torch.autocast(y.device.type, enabled=False):
-            scores = y @ F.normalize(part, dim=1).T
+            scores = y @ (part / length.clamp(min=1e-12)).T
         stop = start + scores.shape[1]
         rows, columns = marks.facet_entries(start, stop)
         scores[rows, columns] *= 1 + text_bonus

@@ -33,14 +33,14 @@ class TrainingConfig:
     lr: float = 1e-3  # 1e-5 in the paper for a pretrained backbone; ours starts from random weights
     weight_decay: float = 1e-4  # Sect. 4.1.4
     warmup: float = 0.05  # share of all steps; our choice
-    patience: int = 3  # epochs without a better validation NDCG@10 before stopping
+    patience: int = 3  # epochs without a better validation NDCG@10 before stopping; our choice
     max_norm: float = 1.0  # gradient norm; our choice
     llm_weight: float = 1.0  # weight of L_llm in Eq. (20)
-    diffusion_weight: float = 1.0  # gamma_1, searched in 0..2
-    dispersion_weight: float = 0.5  # gamma_2, searched in 0..2; 0.5 is the released code's value
-    cases: str = "prefix"  # "prefix": next item after the last 10 prefixes | "set": any item from a part of the rest
-    cases_per_user: int = 2  # drawn anew for each epoch
-    validation_users: int = 2000  # at most so many for the choice of the epoch, the same ones every time
+    diffusion_weight: float = 1.0  # gamma_1, searched in 0..2 (Sect. 4.1.4); our choice
+    dispersion_weight: float = 0.5  # gamma_2, searched in 0..2 (Sect. 4.1.4); 0.5 is the released code's value
+    cases: str = "prefix"  # our choice: next item after the last 10 prefixes | "set": any item from a part of the rest
+    cases_per_user: int = 2  # drawn anew for each epoch; our choice
+    validation_users: int = 2000  # our choice: at most so many choose the epoch, the same ones every time
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "patience", "cases_per_user", "validation_users"):

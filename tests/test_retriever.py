@@ -54,26 +54,29 @@ def test_equals_float64_brute_force(n_users, n_items, k, chunk, text_bonus, exac
     np.testing.assert_allclose(found.score.numpy(), score, rtol=1e-6, atol=1e-7)
 
 
-def test_equals_brute_force_at_size():
+@pytest.mark.parametrize("text_bonus", [0.05, 1.0])
+def test_equals_brute_force_at_size(text_bonus):
     y, items, facet, index, csr, seen, match = world(40, 6000, 64)
-    found = hybrid_topk(y, items, 20, facet=facet, facet_items=index, seen=csr, chunk=1000)
-    assert np.array_equal(found.ids.numpy(), brute_force(y, items, 20, match, seen, 0.05)[0])
+    known = {"facet": facet, "facet_items": index, "seen": csr}
+    ids = hybrid_topk(y, items, 20, text_bonus=text_bonus, chunk=1000, **known).ids.numpy()
+    assert np.array_equal(ids, brute_force(y, items, 20, match, seen, text_bonus)[0])
 
 
 def test_many_exact_ties_go_to_the_smaller_id():
-    # 900 copies of 4 vectors: far more ties than spare candidates, over all chunks
+    # 900 copies of 4 directions in 4 lengths: more ties than spare candidates, over all chunks, equal up to rounding
     rng = torch.Generator().manual_seed(0)
-    y, few = torch.randn(5, 8, generator=rng), torch.randn(4, 8, generator=rng)
-    items = few[torch.randint(4, (900,), generator=rng)]
-    ids = hybrid_topk(y, items, 40, chunk=128).ids.numpy()
-    assert np.array_equal(ids, brute_force(y, items, 40, None, [[]] * 5, 0.05)[0])
+    y, few = torch.randn(5, 8, generator=rng), torch.randint(-4, 5, (4, 8), generator=rng).float()
+    lengths = torch.tensor([1.0, 3.0, 5.0, 7.0])[torch.randint(4, (900, 1), generator=rng)]
+    items = few[torch.randint(4, (900,), generator=rng)] * lengths
+    seen = [np.arange(row, 900, 7) for row in range(5)]
+    csr = (np.cumsum([0, *map(len, seen)]), np.concatenate(seen))
+    ids = hybrid_topk(y, items, 40, seen=csr, chunk=128).ids.numpy()
+    assert np.array_equal(ids, brute_force(y, items, 40, None, seen, 0.05)[0])
 
 
 def test_vectors_closer_than_float32_can_tell_are_ranked_by_float64():
     y = torch.tensor([[1.0, 0.0]])
-    angle = torch.linspace(
-        2e-4, 1e-4, 400, dtype=torch.float64
-    )  # worst first; neighbours differ by about 4e-11
+    angle = torch.linspace(2e-4, 1e-4, 400, dtype=torch.float64)  # worst first; neighbours differ by about 4e-11
     items = torch.stack([angle.cos(), angle.sin()], dim=1).float()
     assert items.float().unique(dim=0).shape[0] == 400
     ids = hybrid_topk(y, items, 10, chunk=64).ids.numpy()

@@ -34,6 +34,7 @@ class DiffusionConfig:
     objective: str = "mse"  # "mse" (Eq. (16)/(17)) | "cross_entropy" over the catalogue on x0; our choice
     terminal_share: float = 0.5  # cross_entropy only: share of a batch at t = T, y pure noise; 1 = no diffusion at all
     n_negatives: int | None = None  # cross_entropy only: None = whole catalogue, else uniform negatives
+    noise_draws: int = 1  # steps and noises drawn for each condition of a batch; our choice: more cost little
     p_uncond: float = 0.1  # zeta, Sect. 4.1.4
     null_condition: str = "random"  # "random" (text below Eq. (21)) | "learned" (released code)
     guidance_strength: float = 2.0  # omega >= 0, searched in 0..10 (Sect. 4.1.4); our choice: the released code's value
@@ -49,7 +50,7 @@ class DiffusionConfig:
         one_of("objective", self.objective, OBJECTIVES)
         one_of("null_condition", self.null_condition, guidance.KINDS)
         one_of("sampler", self.sampler, samplers.SAMPLERS)
-        for name in ("width", "sampler_steps", "n_samples"):
+        for name in ("width", "sampler_steps", "n_samples", "noise_draws"):
             positive(name, getattr(self, name))
         if self.n_negatives is not None:
             positive("n_negatives", self.n_negatives)
@@ -117,7 +118,10 @@ class Diffusion(nn.Module):
         Raises:
             ValueError: if the objective needs items and target and they are missing, or a shape does not fit.
         """
-        cfg, n, device = self.config, len(y0), y0.device
+        cfg, device, draws = self.config, y0.device, self.config.noise_draws
+        y0, c = y0.repeat_interleave(draws, dim=0), c.repeat_interleave(draws, dim=0)
+        user, target = (None if x is None else x.repeat_interleave(draws, dim=0) for x in (user, target))
+        n = len(y0)
         c, dropped = self.null.drop(c, cfg.p_uncond, generator)
         if user is not None:
             user = torch.where(dropped[:, None], 0, user)
@@ -134,7 +138,8 @@ class Diffusion(nn.Module):
             loss = F.mse_loss(prediction, eps if cfg.prediction_type == "epsilon" else y0)
         else:
             loss = self._cross_entropy(self._to_x0(y_t, t, prediction), items, target, generator)
-        return {"diffusion": loss, "dispersion": dispersive_loss(h, cfg.temperature)}
+        # draws of one condition are no two users: one of them enters the repulsion
+        return {"diffusion": loss, "dispersion": dispersive_loss(h[::draws], cfg.temperature)}
 
     @torch.no_grad()
     def sample(

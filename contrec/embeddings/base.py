@@ -92,8 +92,8 @@ def make(kind: str, split: Split, *, seed: int = 0, progress: bool = False, **se
     """Base vectors of a split.
 
     Args:
-        kind: "lightgcn" (collaborative) | "text" | "fused" (both, the papers' choice) | "relation" (an item-item model in
-            vectors whose cosine carries popularity).
+        kind: "lightgcn" (collaborative) | "text" | "fused" (both, the papers' choice) | "relation" (an item-item model
+            as vectors whose cosine carries popularity).
         split: only ``split.train`` and ``split.catalogue`` reach parameters; LightGCN also stops early on validation.
         seed, progress: of the fit.
         settings: of the provider's ``fit``.

@@ -15,8 +15,8 @@ from contrec.embeddings.base import Embeddings, make
 class FusedEmbeddings(Embeddings):
     """[propagated LightGCN | principal components of the text, at most as wide], every dimension of unit variance.
 
-    A user is the same concatenation of the halves' user vectors. Those differ in length for reasons of arithmetic (a mean
-    of many items is short), so each half is given the length that it has in an average item.
+    A user is the same concatenation of the halves' user vectors. Those differ in length for reasons of arithmetic (a
+    mean of many items is short), so each half is given the length that it has in an average item.
     """
 
     kind = "fused"
@@ -27,14 +27,21 @@ class FusedEmbeddings(Embeddings):
 
     @classmethod
     def fit(
-        cls, split: Split, *, seed: int = 0, progress: bool = False, lightgcn=None, text=None, text_dim: int | None = None
+        cls,
+        split: Split,
+        *,
+        seed: int = 0,
+        progress: bool = False,
+        lightgcn: dict | None = None,
+        text: dict | None = None,
+        text_dim: int | None = None,
     ) -> FusedEmbeddings:
         """Fit both halves.
 
         Args:
             split: as for the halves.
             seed, progress: of the halves.
-            lightgcn, text: settings of the halves, dicts.
+            lightgcn, text: settings of the halves.
             text_dim: width of the text half, at most LightGCN's; None for the smaller of LightGCN's and the text's.
 
         Raises:
@@ -46,7 +53,8 @@ class FusedEmbeddings(Embeddings):
         text_dim = widest if text_dim is None else text_dim
         positive("text_dim", text_dim)
         if text_dim > widest:
-            raise ValueError(f"text_dim must be at most {widest} (LightGCN {graph.dim}, text {words.dim}), got {text_dim}")
+            widths = f"LightGCN {graph.dim}, text {words.dim}"
+            raise ValueError(f"text_dim must be at most {widest} ({widths}), got {text_dim}")
         return cls(graph, words, principal_axes(words.items, split.train.item, text_dim), {"text_dim": text_dim})
 
     def users(self, cases: Cases, held_out: bool = False) -> Tensor:

@@ -42,7 +42,7 @@ def ease_relation(train: Interactions, ridge: float = 200.0, tag_weight: float =
 
 
 def tag_matrix(train: Interactions) -> csr_matrix:
-    """log(1 + number of train rows of the item with the tag), tags of at least 2 items: float32, CSR, shape (tags, m)."""
+    """log(1 + train rows of the item with the tag), for tags of at least 2 items: float32, CSR, shape (tags, m)."""
     counts = Counter((tag, item) for item, tags in zip(train.item.tolist(), train.tags) for tag in set(tags))
     items_of = Counter(tag for tag, _ in counts)
     number = {tag: i for i, tag in enumerate(sorted(tag for tag, n in items_of.items() if n >= 2))}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from scipy.sparse import bmat, diags
@@ -170,7 +172,9 @@ def symmetric_operator(matrix) -> Tensor:
     edges = diags(user) @ matrix @ diags(item)
     whole = bmat([[None, edges], [edges.T, None]], format="csr", dtype=np.float32)
     index = [torch.from_numpy(a.astype(np.int64)) for a in (whole.indptr, whole.indices)]
-    return torch.sparse_csr_tensor(*index, torch.from_numpy(whole.data), whole.shape)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(*index, torch.from_numpy(whole.data), whole.shape, check_invariants=True)
 
 
 def bpr(users: Tensor, items: Tensor, negatives: Tensor) -> Tensor:
@@ -196,8 +200,8 @@ def softmax(users, items, negatives, item, negative, temperature: float) -> Tens
 def unit_variance(vectors: Tensor, train_items: np.ndarray) -> Tensor:
     """Each dimension divided by its standard deviation over the distinct train items; means stay where they are.
 
-    The mean carries popularity (taking it off costs a quarter of LastFM's cosine NDCG), and noise of variance 1 asks only
-    for the scale.
+    The mean carries popularity (taking it off costs a quarter of LastFM's cosine NDCG), and noise of variance 1 asks
+    only for the scale.
     """
     known = torch.from_numpy(np.unique(train_items))
     return vectors / vectors[known].std(0).clamp_min(1e-12)

@@ -29,8 +29,8 @@ class RelationEmbeddings(Embeddings):
 
     The length of V_j is what an inner product knows about popularity, and a cosine would drop it; here it stands in two
     coordinates, so that every vector has the same length and the cosine is (taste + b z_j) / (1 + b). Both sides are
-    scaled to length sqrt(d): a root mean square of 1 per coordinate, the scale of N(0, 1) noise. An item that no train row
-    relates to anything has only the last coordinate, and a user without history only the first of the two.
+    scaled to length sqrt(d): a root mean square of 1 per coordinate, the scale of N(0, 1) noise. An item that no train
+    row relates to anything has only the last coordinate, and a user without history only the first of the two.
 
     For train users R is also computed without them, fold by fold: what a user's own rows have taught R about the target
     would make training cases look easier than test cases are.
@@ -88,8 +88,9 @@ class RelationEmbeddings(Embeddings):
 
         full = of(split.train, **of_relation)
         vectors = singular_vectors(_normalised_rows(interaction_matrix(split.train) @ full), dim - 2, seed)
+        fold = split.train.user % folds
         parts = tqdm(range(folds), desc="relations without a fold of users", disable=not progress)
-        without = [of(without_users(split.train, split.train.user % folds == f), **of_relation) @ vectors for f in parts]
+        without = [of(without_users(split.train, fold == f), **of_relation) @ vectors for f in parts]
         settings = {"relation": relation, "dim": dim, "popularity": b, "decay": decay, "folds": folds, **of_relation}
         return cls(
             torch.from_numpy(equal_length(vectors, b)),

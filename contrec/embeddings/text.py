@@ -16,7 +16,7 @@ FALLBACK = "tf-idf + svd"
 
 
 class TextEmbeddings(Embeddings):
-    """Item vectors of mean 0 and variance 1 per dimension; a user is the mean over the visible history (zeros without one).
+    """Item vectors of mean 0 and variance 1 per dimension; a user is the mean over the history, zeros without one.
 
     Attributes:
         source: name of the encoder, or "tf-idf + svd" where it could not be loaded.
@@ -39,6 +39,7 @@ class TextEmbeddings(Embeddings):
         seed: int = 0,
         progress: bool = False,
         encoder: str | None = ENCODER,
+        download: bool = False,
         fallback: str = "tfidf",
         tfidf_dim: int = 64,
         batch_size: int = 128,
@@ -50,6 +51,7 @@ class TextEmbeddings(Embeddings):
             seed: of the SVD's start vector.
             progress: show a bar over the batches of the encoder.
             encoder: a sentence-transformers model by hub name or local folder; None for TF-IDF at once.
+            download: fetch the encoder from the hub if it is not on this machine; False never uses the network.
             fallback: "tfidf": without the encoder take TF-IDF + SVD and say so in ``source``. "error": raise.
             tfidf_dim: width of the fallback.
             batch_size: items per call of the encoder.
@@ -65,13 +67,11 @@ class TextEmbeddings(Embeddings):
         vectors, source = None, FALLBACK
         if encoder is not None:
             try:
-                vectors, source = encode(texts, encoder, batch_size, progress), encoder
+                vectors, source = encode(texts, encoder, batch_size, progress, download), encoder
             except (OSError, ImportError) as error:  # not on this machine and no network, or the package is absent
                 if fallback == "error":
-                    raise OSError(
-                        f"the sentence encoder {encoder!r} cannot be loaded ({error}); give a local folder as encoder, "
-                        f"or set fallback to 'tfidf'"
-                    ) from error
+                    cure = "set download to True, give a local folder as encoder, or set fallback to 'tfidf'"
+                    raise OSError(f"the sentence encoder {encoder!r} cannot be loaded ({error}); {cure}") from error
         if vectors is None:
             vectors = tfidf_vectors(texts, tfidf_dim, seed)
         settings = {"encoder": encoder, "fallback": fallback, "tfidf_dim": tfidf_dim, "source": source, "seed": seed}
@@ -104,17 +104,19 @@ def standardised(vectors: np.ndarray, train_items: np.ndarray) -> np.ndarray:
 
 
 def item_texts(catalogue: Catalogue) -> list[str]:
-    """"title. brand. category, category" of each item, without the parts that are missing."""
+    """Title, brand and categories of each item as "title. brand. category, category", without what is missing."""
     parts = zip(catalogue.titles, catalogue.brands, map(", ".join, catalogue.categories))
     return [". ".join(p for p in three if p) for three in parts]
 
 
-def encode(texts: list[str], encoder: str, batch_size: int = 128, progress: bool = False) -> np.ndarray:
-    """Sentence vectors on the CPU, float32, shape (len(texts), d)."""
+def encode(
+    texts: list[str], encoder: str, batch_size: int = 128, progress: bool = False, download: bool = False
+) -> np.ndarray:
+    """Sentence vectors on the CPU, float32, shape (len(texts), d); OSError if the encoder is not to be had."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(encoder, device="cpu")
-    return model.encode(texts, batch_size=batch_size, show_progress_bar=progress, convert_to_numpy=True).astype(np.float32)
+    model = SentenceTransformer(encoder, device="cpu", local_files_only=not download)
+    return model.encode(texts, batch_size=batch_size, show_progress_bar=progress).astype(np.float32)
 
 
 def tfidf_vectors(texts: list[str], dim: int, seed: int = 0) -> np.ndarray:

@@ -26,14 +26,14 @@ class LanguageConfig:
     """Which backbone reads the prompts, how it is trained, and how long prompts may be."""
 
     backbone: str = "tiny"  # "tiny" or a hub name or a local folder; the papers: meta-llama/Llama-3.2-1B-Instruct
-    train: str = "all"  # "all" weights | "lora" | "none" (a frozen backbone, for the control)
+    train: str = "all"  # "all" weights (our choice) | "lora" (Appendix C.3) | "none" (frozen, for the control)
     quantize: bool = False  # NF4 with double quantization (Appendix C.3); needs train = "lora" or "none"
     lora_rank: int = 16  # released code, with alpha 32 and dropout .05
-    project_tokens: bool = False  # a trained linear map from token to hidden width; False: tokens enter as they are
+    project_tokens: bool = False  # a trained map from token to hidden width; False: tokens enter as is (Sect. 3.3)
     hidden: int = 128  # the rest shapes the tiny backbone: our choice, about a million parameters
-    layers: int = 4
-    heads: int = 4
-    vocabulary: int = 2048
+    layers: int = 4  # our choice
+    heads: int = 4  # our choice
+    vocabulary: int = 2048  # our choice
     history_cap: int = 20  # Sect. 4.1.4
     max_input: int = 1024  # Sect. 4.1.1
     title_chars: int = 50  # released code

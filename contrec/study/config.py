@@ -38,6 +38,7 @@ RECIPES: dict[str, dict] = {
         "diffusion.sampler_steps": 20,
         "diffusion.n_samples": 32,
         "diffusion.null_condition": "learned",
+        "diffusion.guidance_strength": 0.0,
         "training.llm_weight": 0.1,
         "training.dispersion_weight": 0.1,
     },
@@ -47,12 +48,12 @@ RECIPES: dict[str, dict] = {
 PRESETS: dict[str, dict] = {
     "tiny": {
         "language.hidden": 64, "language.layers": 2, "language.vocabulary": 1024, "language.max_input": 512,
-        "tokenizer.width": 64, "tokenizer.epochs": 30, "diffusion.width": 128,
+        "tokenizer.width": 64, "tokenizer.epochs": 30, "diffusion.width": 128, "diffusion.noise_draws": 4,
         "training.epochs": 4, "training.cases_per_user": 1, "training.batch_size": 32,
     },
     "laptop": {
-        "language.hidden": 128, "language.layers": 3, "training.epochs": 12, "training.cases_per_user": 2,
-        "training.batch_size": 32, "training.lr": 1e-3,
+        "language.hidden": 128, "language.layers": 2, "training.epochs": 12, "training.cases_per_user": 2,
+        "training.batch_size": 32, "training.lr": 1e-3, "diffusion.noise_draws": 4,
     },
     "gpu": {
         "language.backbone": "meta-llama/Llama-3.2-1B-Instruct", "language.train": "lora",

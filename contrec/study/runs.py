@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import asdict, replace
 from functools import cache
@@ -99,6 +100,7 @@ def fitted(config: Config, seed: int, progress: bool = False) -> Recommender:
             folder=folder / "checkpoints",
         )  # fmt: skip
         recommender.save(folder / "model")
+        shutil.rmtree(folder / "checkpoints")  # needed no more
         about = {"config": asdict(config), "seed": seed, "seconds": time.perf_counter() - start}
         write_json(folder / "run.json", {**about, "label": config.label, "revision": provenance.revision()})
 

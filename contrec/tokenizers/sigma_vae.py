@@ -20,12 +20,12 @@ class TokenizerConfig:
     width: int = 256  # of the MLPs' two hidden layers; our choice: the wider layer of the released code
     mask_ratio: float = 0.2  # rho, searched in 0..1 (Sect. 4.1.4); 0.2 is the best printed one (Sect. 3.5.1, DeftRec)
     kl_weight: float = 1e-3  # beta of Eq. (12); the value is not printed: our choice
-    gamma_from: str = "mu"  # Gamma is the std of "mu" or of the "input" over the first batch (the text allows both)
-    sigma_zero: bool = False  # True: no noise at all, to show the collapse that sigma prevents
+    gamma_from: str = "mu"  # Gamma is the std of "mu" or of the "input" over the first batch (Sect. 3.2 allows both)
+    sigma_zero: bool = False  # Eq. (10); True: no noise at all, to show the collapse that sigma prevents
     lr: float = 1e-3  # our choice; Sect. 4.1.4 prints 1e-4 for 200 epochs of a larger set
     weight_decay: float = 1e-3  # Sect. 4.1.4
-    epochs: int = 60
-    batch_size: int = 512
+    epochs: int = 60  # our choice: 200 in Sect. 4.1.4, at a smaller learning rate
+    batch_size: int = 512  # our choice: the paper prints none for phase 1
 
     def __post_init__(self):
         for name in ("n_tokens", "token_dim", "width", "epochs", "batch_size"):

@@ -101,3 +101,23 @@ def test_titles_and_categories_of_raw_and_released_agree():
         raw, released = real(name)[1], real(name, "released")[1]
         known = {i: (t, c) for i, t, c in zip(released.item_ids, released.titles, released.categories)}
         assert all(known[i] == (t, c) for i, t, c in zip(raw.item_ids, raw.titles, raw.categories))
+
+
+def test_true_five_core_of_lastfm():
+    from contrec.data import lastfm
+    from contrec.data.core import dense_ids, k_core
+    from contrec.data.download import locate
+
+    real("lastfm")
+    pairs = lastfm.read_pairs(locate(lastfm.ARCHIVE, download=False))
+    user, item = (dense_ids(pairs[c].to_numpy())[0] for c in ("userID", "artistID"))
+    keep = k_core(user, item)
+    # origin: iterated 5-core of all 71,064 pairs by an independent script
+    assert (len(np.unique(user[keep])), len(np.unique(item[keep])), len(keep)) == (1090, 3646, 52551)
+
+
+def test_ml1m_at_another_threshold():
+    real("ml1m")
+    interactions = load("ml1m", min_rating=4, download=False)[0]
+    # origin: counted by an independent script
+    assert (interactions.n_users, interactions.n_items, len(interactions)) == (6034, 3125, 574376)

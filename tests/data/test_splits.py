@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from contrec.data import DataError, load, split
@@ -26,11 +26,19 @@ def tables(draw):
     return toy(users + [0, 0, 0], times + [1, 2, 3], items + [0, 1, 2])
 
 
+def split_or_skip(*args):
+    """A drawn table may leave nothing to test, which is an error tested elsewhere."""
+    try:
+        return split(*args)
+    except DataError:
+        assume(False)
+
+
 @settings(max_examples=60, deadline=None)
 @given(tables(), st.sampled_from(["leave_one_out", "time_point"]))
 def test_properties_of_every_split(table, protocol):
     interactions, catalogue = table
-    made = split(interactions, catalogue, protocol)
+    made = split_or_skip(interactions, catalogue, protocol)
     counts, begin = made.counts, offsets(interactions)
     assert counts["train_rows"] + counts["validation_rows"] + counts["test_rows"] == len(interactions)
     assert len(made.test) + counts["empty_histories"] == counts["test_rows"]
@@ -66,14 +74,14 @@ def test_properties_of_every_split(table, protocol):
 def test_held_out_rows_reach_nothing_that_is_trained(table, protocol, random):
     interactions, catalogue = table
     tagged = replace(interactions, tags=tuple((f"tag{i % 4}",) for i in interactions.item))
-    made = split(tagged, catalogue, protocol)
+    made = split_or_skip(tagged, catalogue, protocol)
     held_out = np.ones(len(interactions), dtype=bool)
     held_out[np.isin(interactions.row, made.train.row)] = False
     item, tags = interactions.item.copy(), list(tagged.tags)
     for row in np.flatnonzero(held_out):  # other items, other tags
         item[row] = random.randrange(interactions.n_items)
         tags[row] = ("leak",) * 3
-    altered = split(replace(tagged, item=item, tags=tuple(tags)), catalogue, protocol)
+    altered = split_or_skip(replace(tagged, item=item, tags=tuple(tags)), catalogue, protocol)
     assert repr(altered.catalogue) == repr(made.catalogue)
     assert altered.train.tags == made.train.tags
     for name in ("user", "item", "timestamp"):

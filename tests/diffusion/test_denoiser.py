@@ -70,8 +70,12 @@ def test_direct_head_starts_at_the_user_token():
     network, (y, t, c, user) = make("direct"), inputs()
     out, _ = network(y, t, network.encode(c, user))
     torch.testing.assert_close(out, math.sqrt(12) * user / user.norm(dim=1, keepdim=True))
-    scaled, _ = network(y, t, network.encode(c, 50 * user))
-    torch.testing.assert_close(scaled, out)
+
+
+def test_length_of_the_user_token_does_not_matter():
+    network, (y, t, c, user) = trained(make("direct")), inputs()
+    out, _ = network(y, t, network.encode(c, user))
+    torch.testing.assert_close(network(y, t, network.encode(c, 50 * user))[0], out, rtol=1e-4, atol=1e-5)
 
 
 def test_direct_head_is_its_query_at_pure_noise_and_no_longer_below():

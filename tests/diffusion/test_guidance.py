@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from contrec.diffusion import NoiseSchedule, NullCondition, epsilon_to_x0, guide, row_seeds
+from contrec.diffusion import NoiseSchedule, NullCondition, epsilon_to_x0, guide, noise_streams, row_seeds
 
 
 def rng(seed=0):
@@ -44,6 +44,9 @@ def test_null_streams_belong_to_the_row():
     null, seeds = NullCondition("random", 2, 8), row_seeds(1, torch.arange(6))
     whole = null.streams(seeds, "cpu")
     assert torch.equal(null.streams(seeds[[4, 1]], "cpu"), whole[[4, 1]]) and whole.shape == (6, 2, 8)
+    # of its own for each user, and unrelated to the noise that the same seed starts sampling from
+    assert len(whole.flatten(1).unique(dim=0)) == 6
+    assert not torch.isclose(whole.flatten(1), noise_streams(seeds, 0, 16)[0]).any()
 
 
 def test_conditions_are_dropped_with_their_probability():

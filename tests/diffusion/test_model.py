@@ -99,6 +99,16 @@ def test_sampled_softmax_estimates_the_full_one():
     assert estimate == pytest.approx(expected, rel=0.03) and estimate != expected
 
 
+def test_a_draw_that_hits_the_target_is_no_negative():
+    config = dataclasses.replace(TUNED, p_uncond=0.0, terminal_share=1.0, n_negatives=1)
+    model, (_, c, known) = make(config, scatter=0.0), batch(1, m=2)
+    known["target"][:] = 0
+    cosine = F.normalize(known["user"], dim=1) @ F.normalize(known["items"], dim=1).T
+    other = torch.log1p(2 * torch.exp(15 * (cosine[0, 1] - cosine[0, 0]))).item()  # one draw stands for two items
+    drawn = [model.losses(known["items"][:1], c, **known, generator=rng(i))["diffusion"].item() for i in range(12)]
+    assert {round(x, 3) for x in drawn} == {0.0, round(other, 3)}
+
+
 @BOTH
 def test_a_user_has_the_same_samples_in_any_batch(config):
     model, (_, c, known) = make(config), batch()

@@ -1,0 +1,61 @@
+"""The closed answer set: every text can be reached, comes back from its ids, and stops."""
+
+from __future__ import annotations
+
+import pytest
+
+from contrec.language.answers import AnswerSet
+from contrec.language.backbone import train_text_tokenizer
+from contrec.language.prompts import RESPONSES
+
+FACETS = ("tea", "tea pots", "kites", "a <z_end> {category} <end> brand", "Ünïcode / 茶")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_text_tokenizer(["tea pots", "kites"], 500)
+
+
+def leaves(node, path=()):
+    for token, child in node.items():
+        if isinstance(child, dict):
+            yield from leaves(child, (*path, token))
+        else:
+            yield (*path, token), child
+
+
+def test_every_answer_is_one_path_of_the_trie(tokenizer):
+    answers = AnswerSet(tokenizer, FACETS)
+    found = {leaf: path for path, leaf in leaves(answers.trie)}
+    assert len(found) == len(RESPONSES) * len(FACETS)
+    for template in range(len(RESPONSES)):
+        for facet in range(len(FACETS)):
+            assert found[template, facet] == tuple(answers.ids[template][facet])
+
+
+def test_ids_read_back_as_the_text_and_an_end(tokenizer):
+    answers = AnswerSet(tokenizer, FACETS)
+    for template, response in enumerate(RESPONSES):
+        for facet, value in enumerate(FACETS):
+            head, tail = response.split("{category}")
+            text, ids = head + value + tail, answers.ids[template][facet]
+            assert answers.text(template, facet) == text
+            assert tokenizer.decode(ids, clean_up_tokenization_spaces=False).strip() == text + "<end>"
+            assert (ids == tokenizer.eos_token_id).sum() == 1 and ids[-1] == tokenizer.eos_token_id
+
+
+def test_equal_texts_go_to_the_first_facet(tokenizer):
+    answers = AnswerSet(tokenizer, ("tea", "tea"))
+    assert {leaf for _, leaf in leaves(answers.trie)} == {(t, 0) for t in range(len(RESPONSES))}
+
+
+def test_nothing_to_name_is_an_error(tokenizer):
+    with pytest.raises(ValueError, match="no facet held by at least 5 items; give items a category or a brand"):
+        AnswerSet(tokenizer, ())
+
+
+def test_a_tokenizer_without_an_end_is_an_error():
+    tokenizer = train_text_tokenizer(["tea"], 400)
+    tokenizer.eos_token = None
+    with pytest.raises(ValueError, match="no end token"):
+        AnswerSet(tokenizer, FACETS)

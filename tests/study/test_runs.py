@@ -1,0 +1,192 @@
+"""Runs on the planted catalogue, as small as can be: made once, found again, compared and asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contrec.recommender import Recommender
+from contrec.study import config as tables
+from contrec.study import runs
+from contrec.study.config import Config
+from contrec.study.store import Store
+
+SMALL = {
+    "inputs": "relation", "embeddings": {"dim": 16}, "tokenizer.token_dim": 8, "tokenizer.width": 32,
+    "tokenizer.epochs": 2, "language.hidden": 32, "language.heads": 2, "language.layers": 1,
+    "language.vocabulary": 900, "language.history_cap": 3, "language.max_input": 512, "diffusion.width": 32,
+    "diffusion.timesteps": 50, "diffusion.sampler": "ddim", "diffusion.sampler_steps": 3, "training.epochs": 1,
+    "training.cases_per_user": 1, "training.batch_size": 32,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(planted_split, tmp_path_factory):
+    """Artifacts in a folder of their own, the tiny preset made smaller, two floors."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTREC_ARTIFACTS", str(tmp_path_factory.mktemp("artifacts")))
+        patch.setitem(tables.PRESETS, "tiny", SMALL)
+        patch.setattr(runs, "_split", lambda *_: planted_split)
+        patch.setattr(runs, "FLOORS", ("popularity", "transitions"))
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def table(world):
+    return train(seeds=[0])
+
+
+def train(seeds, recipes=("paper",)):
+    return runs.train_runs("planted", None, "leave_one_out", "tiny", list(recipes), seeds)
+
+
+@pytest.fixture
+def one(world):
+    return Config.from_parameters(recipe="paper")
+
+
+def test_before_anything_was_run(monkeypatch, tmp_path):
+    monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / "none"))
+    assert len(runs.list_runs()) == 0
+    with pytest.raises(ValueError, match="run 'abc' names 0 evaluated runs; known are none yet"):
+        runs.compare("abc", "abc")
+    with pytest.raises(ValueError, match="run 'abc' names 0 runs; known are none yet"):
+        runs.recommend("abc", all=True)
+
+
+def test_the_table_holds_floors_the_run_and_its_controls(table, planted_split):
+    assert list(table.columns) == runs.COLUMNS
+    models = list(dict.fromkeys(table.model))
+    assert models[:3] == ["popularity", "transitions", "contrec"] and models[-1] == "contrec/random-backbone"
+    assert {"contrec/direct-head", "contrec/user-token", "contrec/permuted-condition"} < set(models)
+    assert set(table.metric) == {"HR@10", "HR@20", "NDCG@10", "NDCG@20"}
+    assert table.value.between(0, 1).all() and (table.low <= table.value).all() and (table.value <= table.high).all()
+    assert set(table.n_users) == {planted_split.n_users}
+    assert set(table[table.recipe == ""].model) == {"popularity", "transitions"}
+    assert not table.duplicated(["model", "seed", "metric"]).any()
+
+
+def test_nothing_is_run_twice(table, world, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("run again")
+
+    monkeypatch.setattr(Recommender, "fit", refuse)
+    monkeypatch.setattr(runs, "evaluate", refuse)
+    monkeypatch.setattr(runs.baselines, "make", refuse)
+    monkeypatch.setattr(runs.embeddings, "make", refuse)
+    pd.testing.assert_frame_equal(train([0]), table)
+
+
+def test_another_seed_is_another_run_that_keeps_the_floors(table, one):
+    assert runs.run_name(one, 0) != runs.run_name(one, 1) != runs.run_name(one.with_settings(mask_ratio=0.4), 1)
+    assert runs.run_name(one, 0) == runs.run_name(Config.from_parameters(recipe="paper", seeds=[4]), 0)
+
+
+@pytest.mark.parametrize("stage", ["data", "embeddings", "tokenizers", "recommender"])
+def test_a_new_version_of_an_earlier_stage_makes_later_ones_anew(one, monkeypatch, stage):
+    def names():
+        key = {"recommender": runs.run_name(one, 0)}
+        return runs.run_name(one, 0), runs.store().path("evaluation", key).name
+
+    before, versions = names(), runs.stage_version
+    newer = lambda s: versions(s) + (s == stage)  # noqa: E731
+    monkeypatch.setattr(runs, "stage_version", newer)
+    monkeypatch.setattr("contrec.study.store.stage_version", newer)
+    after = names()
+    assert after[0] != before[0] and after[1] != before[1]
+
+
+def test_every_place_names_a_run_alike(table, one):
+    run = runs.run_name(one, 0)
+    assert set(table[table.model == "contrec"].run) == {run}
+    listed = runs.list_runs().set_index("run")
+    assert listed.loc[run, "label"] == "ContRec paper (tiny backbone)" and listed.loc[run, "model"] == "contrec"
+    own = table[table.model == "contrec"].set_index("metric").value
+    for metric, value in own.items():
+        assert listed.loc[run, metric] == pytest.approx(value)
+    assert sorted(listed.model) == ["contrec", "contrec/random-backbone"]
+    assert set(listed.index) == set(table[table.recipe == "paper"].run)
+    assert listed.minutes.between(0, 5).all()
+
+
+def test_runs_are_compared_on_their_ranks(table, one):
+    run = runs.run_name(one, 0)
+    value = table.set_index(["model", "metric"]).value
+    same = runs.compare(run, run[:8])
+    assert (same.difference == 0).all() and same.metric.tolist() == ["HR@10", "HR@20", "NDCG@10", "NDCG@20"]
+    floor = table[table.model == "popularity"].run.iloc[0]
+    for other, model in ((f"{run}:contrec/user-token", "contrec/user-token"), (floor, "popularity")):
+        found = runs.compare(run, other).set_index("metric")
+        for metric in found.index:  # percentage points
+            expected = 100 * (value["contrec", metric] - value[model, metric])
+            assert found.difference[metric] == pytest.approx(expected, abs=1e-6)
+            assert found.low[metric] <= found.difference[metric] <= found.high[metric]
+
+
+def test_kept_ranks_give_the_kept_metrics(table, one):
+    kept = runs.kept_evaluations(runs.evaluated(one, 0))
+    value = table.set_index(["model", "metric"]).value
+    for model, evaluation in kept.items():
+        for metric, number in evaluation.metrics().items():
+            assert number == pytest.approx(value[model, metric])
+
+
+def test_unknown_runs_and_models_are_told(table, one):
+    run = runs.run_name(one, 0)
+    with pytest.raises(ValueError, match=f"run 'zz' names 0 evaluated runs; known are .*{run}"):
+        runs.compare("zz", run)
+    with pytest.raises(ValueError, match="holds no model 'contrec/magic'; it holds contrec, "):
+        runs.compare(run, f"{run}:contrec/magic")
+    with pytest.raises(ValueError, match=f"run 'zz' names 0 runs; known are .*{run}"):
+        runs.recommend("zz", all=True)
+    with pytest.raises(ValueError, match="run '' names 0 runs"):
+        runs.recommend("", all=True)
+
+
+def test_a_finished_run_recommends(table, one, planted_split):
+    run = runs.run_name(one, 0)
+    every = runs.recommend(run, all=True, k=2)
+    users = planted_split.train.user_ids
+    assert len(every) == 2 * len(users) and every.user.tolist() == np.repeat(users, 2).tolist()
+    some = runs.recommend(run, users=[users[5]], k=2)
+    assert some.item.tolist() == every[every.user == users[5]].item.tolist()
+    assert {"rank", "item", "title", "score", "cosine", "bonus", "text"} <= set(some.columns)
+    items = planted_split.catalogue.item_ids
+    stranger = runs.recommend(run, history=[items[0], items[1]], k=3)
+    assert len(stranger) == 3 and not set(stranger.item) & {items[0], items[1]}
+
+
+def test_an_interrupted_training_goes_on(world, one, monkeypatch):
+    config = one.with_settings(training__epochs=2, tokenizer__epochs=1)
+    batches, epochs = Recommender._batches, []
+
+    def dying(self, epoch):
+        epochs.append(epoch)
+        if epochs == [1, 2]:
+            raise KeyboardInterrupt
+        return batches(self, epoch)
+
+    monkeypatch.setattr(Recommender, "_batches", dying)
+    with pytest.raises(KeyboardInterrupt):
+        runs.fitted(config, 0)
+    assert not Store(runs.store().root).has("recommender", runs.recommender_key(config, 0))
+    runs.fitted(config, 0)
+    assert epochs == [1, 2, 2]  # epoch 1 was not trained again
+
+
+def test_a_pretrained_backbone_has_no_random_counterpart(one):
+    config = one.with_settings(language__backbone="somewhere/llama")
+    with pytest.raises(ValueError, match="random-backbone control is for backbone 'tiny'"):
+        runs.random_backbone(config, 0)
+
+
+def test_without_controls_only_the_run_is_listed(table, one):
+    found = runs.results(one, controls=False)
+    assert list(dict.fromkeys(found.model)) == ["popularity", "transitions", "contrec"]
+
+
+def test_another_recipe_of_the_same_study(one):
+    other = runs.replace_recipe(one, "tuned")
+    assert other.recipe == "tuned" and (other.dataset, other.seeds) == (one.dataset, one.seeds)
+    assert other.recommender != one.recommender

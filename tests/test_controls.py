@@ -1,0 +1,106 @@
+"""The controls: each is the fitted model with exactly one part taken away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from contrec.controls import Variant, direct_head, mean_history, variants
+from contrec.evaluation import evaluate
+
+NAMES = {
+    "contrec", "contrec/point", "contrec/one-sample", "contrec/mean-of-4", "contrec/no-text-bonus",
+    "contrec/permuted-condition", "contrec/direct-head", "contrec/user-token", "contrec/mean-history",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(fitted, planted_split):
+    return variants(fitted, planted_split, planted_split.test, seed=1, n_samples=4)
+
+
+def cosine(a, b):
+    return F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
+
+
+def test_every_control_is_there_and_ranks(made, planted_split):
+    assert set(made) == NAMES and next(iter(made)) == "contrec"
+    for name, model in made.items():
+        found = evaluate(model, planted_split.test)
+        assert found.counts["unranked_targets"] == 0, name
+
+
+def test_the_model_itself_is_the_recommender(made, fitted, planted_split):
+    torch.testing.assert_close(made["contrec"].score(planted_split.test), fitted.score(planted_split.test))
+    torch.testing.assert_close(  # this recipe's own estimate
+        made["contrec"].score(planted_split.test), made["contrec/one-sample"].score(planted_split.test)
+    )
+
+
+def test_the_text_is_taken_away_and_nothing_else(made, fitted, planted_split):
+    cases = planted_split.test
+    match = fitted.facet_index.match(fitted.understand(cases).facet, planted_split.n_items)
+    with_text, without = made["contrec"].score(cases), made["contrec/no-text-bonus"].score(cases)
+    assert match.any() and not match.all()
+    torch.testing.assert_close(with_text, without * (1 + fitted.config.text_bonus * match))
+
+
+def test_user_token_and_mean_history_use_neither_language_model_nor_diffusion(made, fitted, planted_split):
+    cases, items = planted_split.test, fitted.embeddings.items
+    expected = cosine(fitted.embeddings.users(cases), items)
+    torch.testing.assert_close(made["contrec/user-token"].score(cases), expected)
+    means = torch.stack(
+        [F.normalize(items[torch.from_numpy(np.unique(cases.history(i)))], dim=1).sum(0) for i in range(len(cases))]
+    )
+    torch.testing.assert_close(made["contrec/mean-history"].score(cases), cosine(means, items))
+    torch.testing.assert_close(F.normalize(mean_history(fitted, cases), dim=1), F.normalize(means, dim=1))
+
+
+def test_permuted_conditions_are_those_of_other_users(made, fitted, planted_split):
+    cases = planted_split.test
+    known = fitted.understand(cases)
+    order = np.random.default_rng(1).permutation(len(cases))
+    assert (order != np.arange(len(cases))).mean() > 0.9
+    moved = replace(known, condition=known.condition[torch.from_numpy(order)])
+    expected = fitted.scores_of(fitted.preference(moved), known.facet[order])
+    torch.testing.assert_close(made["contrec/permuted-condition"].score(cases), expected)
+    assert not torch.allclose(expected, made["contrec"].score(cases), atol=1e-3)
+
+
+def test_a_variant_answers_case_by_case(made, planted_split):
+    cases = planted_split.test
+    rows = np.array([9, 2, 40])
+    for model in made.values():
+        torch.testing.assert_close(model.score(cases.select(rows)), model.score(cases)[torch.from_numpy(rows)])
+    with pytest.raises(KeyError):
+        made["contrec"].score(planted_split.train_cases.select([0]))
+
+
+def test_direct_head_learns_from_conditions_that_tell(fitted, planted_split):
+    """With the target's vector in the condition, a head that reads conditions must find it."""
+
+    class Told(type(fitted)):
+        def understand(self, cases, batch_size=64):
+            known = super().understand(cases, batch_size)
+            target = self.embeddings.items[torch.from_numpy(cases.target)]
+            return replace(known, condition=target[:, None].expand_as(known.condition).clone())
+
+    told = Told(fitted.config, "cpu")
+    told.__dict__.update(fitted.__dict__)
+    preferences = direct_head(told, planted_split, seed=0, epochs=12, lr=5e-3)
+    known = told.understand(planted_split.test)
+    rows = {planted_split.test.history(i).tobytes(): i for i in range(len(planted_split.test))}
+    found = evaluate(Variant(told, rows, preferences(known), None), planted_split.test).metrics()["HR@10"]
+    assert found > 0.6  # a random ranking has 10 / 47 = .21, popularity .25
+
+
+def test_direct_head_repeats_itself(fitted, planted_split):
+    known = fitted.understand(planted_split.test)
+    torch.manual_seed(1)
+    one = direct_head(fitted, planted_split, seed=0, epochs=2)(known)
+    torch.manual_seed(2)
+    assert torch.equal(one, direct_head(fitted, planted_split, seed=0, epochs=2)(known))

@@ -1,0 +1,399 @@
+"""ContRec as a whole: where gradients go, what may not leak, what is recommended, and that saving changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from contrec.data.interactions import Cases
+from contrec.network import Batch, RecommenderConfig, config_from_dict
+from contrec.recommender import Recommender, history_seed
+
+CLOSE = {"atol": 2e-5, "rtol": 1e-4}
+QUICK = {"training.epochs": 1, "tokenizer.epochs": 1, "training.validation_users": 8}
+
+
+def one_batch(recommender, split, epoch=1, number=0) -> Batch:
+    recommender._split = split
+    try:
+        return recommender._batches(epoch)[number]
+    finally:
+        del recommender._split
+
+
+@pytest.fixture
+def network(fitted):
+    """A copy that a test may train."""
+    return copy.deepcopy(fitted.network)
+
+
+@pytest.fixture(scope="module")
+def batch(fitted, planted_split):
+    return one_batch(fitted, planted_split)
+
+
+def with_targets(cases: Cases, target) -> Cases:
+    return replace(cases, target=np.broadcast_to(target, cases.target.shape).copy())
+
+
+# -- gradients ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("condition_from", ["generated", "gold", "prompt"])
+def test_diffusion_loss_alone_reaches_every_trained_part(network, batch, condition_from):
+    training = replace(network.config.training, llm_weight=0.0, dispersion_weight=0.0)
+    network.config = replace(network.config, training=training, condition_from=condition_from)
+    network.user_model.injector.project = nn.Linear(32, 32)
+    network.train()
+    network(batch)["total"].backward()
+    silent = [n for n, p in network.named_parameters() if p.requires_grad and not (p.grad is not None and p.grad.any())]
+    # a single state leaves attention over states nothing to learn
+    assert silent == (["condition_net.queries.weight"] if condition_from == "prompt" else [])
+    parts = {n.split(".")[0] for n, p in network.named_parameters() if p.requires_grad}
+    assert parts == {"user_model", "condition_net", "diffusion"}
+    frozen = [p for part in (network.item_tokenizer, network.user_tokenizer) for p in part.parameters()]
+    assert frozen and all(p.grad is None and not p.requires_grad for p in frozen)
+
+
+def test_language_loss_alone_reaches_the_backbone_and_not_the_diffusion(network, batch):
+    network.config = replace(network.config, training=replace(network.config.training, diffusion_weight=0.0))
+    network(batch)["total"].backward()
+    grown = {n.split(".")[0] for n, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    assert grown == {"user_model"}
+
+
+def test_total_is_equation_20(network, batch):
+    weights = {"llm_weight": 0.3, "diffusion_weight": 0.7, "dispersion_weight": 2.0}
+    network.config = replace(network.config, training=replace(network.config.training, **weights))
+    with torch.no_grad():
+        x = {name: float(value) for name, value in network(batch).items()}
+    assert x["total"] == pytest.approx(0.3 * x["llm"] + 0.7 * (x["diffusion"] + 2.0 * x["dispersion"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("condition_from", ["generated", "gold", "prompt"])
+def test_targets_without_a_gold_answer_do_no_harm(network, batch, condition_from):
+    network.config = replace(network.config, condition_from=condition_from)
+    nothing = [np.empty(0, np.int64)] * len(batch.target)
+    losses = network(replace(batch, gold=nothing))
+    losses["total"].backward()
+    assert all(v.isfinite() for v in losses.values()) and float(losses["llm"].detach()) == 0
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
+# -- leaks -------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("condition_from", "leaks"), [("generated", False), ("prompt", False), ("gold", True)])
+def test_the_gold_answer_reaches_the_condition_only_where_it_is_asked_to(network, batch, condition_from, leaks):
+    network.config = replace(network.config, condition_from=condition_from)
+    answers = network.user_model.answers.ids
+    one, other = (network(replace(batch, gold=[answers[t][f]] * len(batch.target))) for t, f in ((0, 0), (1, 3)))
+    assert float(one["llm"]) != float(other["llm"])
+    assert (float(one["diffusion"]) != float(other["diffusion"])) is leaks
+
+
+def test_understanding_does_not_read_targets(fitted, planted_split):
+    cases = planted_split.test
+    known = fitted.understand(cases)
+    for target in (-1, (cases.target + 1) % planted_split.n_items):
+        other = fitted.understand(with_targets(cases, target))
+        assert torch.equal(known.condition, other.condition) and torch.equal(known.users, other.users)
+        assert np.array_equal(known.facet, other.facet) and np.array_equal(known.template, other.template)
+
+
+def test_a_training_prompt_shows_the_history_and_not_the_target(fitted, planted_split):
+    cases = planted_split.train_cases.select(slice(0, 60))
+    prompts = fitted.prompts.build(cases, np.zeros(len(cases), np.int64))
+    k = fitted.config.tokenizer.n_tokens
+    for row in range(len(cases)):
+        shown = {source // k for source in prompts.slot_source[row].tolist() if source >= 0}
+        text = fitted.text_tokenizer.decode(prompts.ids[row])
+        case = cases[row]
+        assert shown == set(case.history[-4:].tolist())
+        title = planted_split.catalogue.titles[case.target]
+        assert case.target in shown or f" {title}<z_start>" not in text
+
+
+def test_held_out_targets_reach_no_parameter(planted_split, tiny_config):
+    m = planted_split.n_items
+    validation, test = (with_targets(c, (c.target + 7) % m) for c in (planted_split.validation, planted_split.test))
+    changed = replace(planted_split, validation=validation, test=test)
+    made = [Recommender(tiny_config(QUICK), "cpu").fit(split, seed=0) for split in (planted_split, changed)]
+    one, other = (r.network.state_dict() for r in made)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(made[0].network.item_tokens, made[1].network.item_tokens)
+    assert made[0].text_tokenizer.get_vocab() == made[1].text_tokenizer.get_vocab()
+    for a, b in zip(*(r.answers.ids for r in made), strict=True):
+        assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    first, second = (one_batch(r, s) for r, s in zip(made, (planted_split, changed), strict=True))
+    for name in ("ids", "slot_position", "slot_source"):
+        assert all(
+            np.array_equal(x, y) for x, y in zip(*(getattr(b.prompts, name) for b in (first, second)), strict=True)
+        )
+    assert torch.equal(first.target, second.target) and torch.equal(first.users, second.users)
+
+
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+def test_batches_hold_every_case_of_the_epoch_once(fitted, planted_split):
+    fitted._split = planted_split
+    batches, again, later = fitted._batches(1), fitted._batches(1), fitted._batches(2)
+    del fitted._split
+    assert sum(len(b.target) for b in batches) == planted_split.n_users  # cases_per_user = 1
+    assert all(torch.equal(a.target, b.target) and a.seed == b.seed for a, b in zip(batches, again, strict=True))
+    assert len({b.seed for b in batches + later}) == 2 * len(batches)
+    assert any(not torch.equal(a.target, b.target) for a, b in zip(batches, later, strict=True))
+
+
+def test_gold_answers_name_a_facet_of_the_target(fitted, batch):
+    for target, gold in zip(batch.target.tolist(), batch.gold, strict=True):
+        facet = fitted.catalogue.gold_answer(target)
+        if facet is None:
+            assert len(gold) == 0
+        else:
+            assert f" {facet} " in " " + fitted.text_tokenizer.decode(gold)
+
+
+def test_shards_are_the_batch(batch):
+    parts = [batch.shard(i, 3) for i in range(3)]
+    assert sorted(t for p in parts for t in p.target.tolist()) == sorted(batch.target.tolist())
+    assert len({p.seed for p in parts}) == 3
+    for i, part in enumerate(parts):
+        assert torch.equal(part.users, batch.users[i::3]) and len(part.prompts) == len(part.target) == len(part.gold)
+
+
+@torch.no_grad()
+def test_tokens_are_gathered_and_noised_with_their_own_sigma(fitted, batch):
+    network, k = fitted.network, fitted.config.tokenizer.n_tokens
+    plain = network.tokens(batch.prompts, batch.users, None)
+    source = np.concatenate(batch.prompts.slot_source)
+    first_item = np.flatnonzero(source >= 0)[0]
+    torch.testing.assert_close(plain[first_item], network.item_tokens.flatten(0, 1)[source[first_item]])
+    first_user = np.flatnonzero(source < 0)[:k]
+    torch.testing.assert_close(plain[first_user], network.user_tokenizer.encode(batch.users[:1])[0])
+    stream = torch.Generator().manual_seed(0)
+    noise = (network.tokens(batch.prompts, batch.users, stream) - plain).square().mean(1).sqrt()
+    assert noise.min() > 0 and noise.std() > 0
+    for_items = float(noise[source >= 0].square().mean().sqrt())
+    assert for_items == pytest.approx(float(network.item_tokenizer.sigma_scale), rel=0.35)
+
+
+# -- asking ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimate", ["sample", "mean", "point"])
+def test_scores_do_not_depend_on_batch_or_order(fitted, planted_split, estimate):
+    cases = planted_split.test.select(slice(0, 24))
+    order = np.random.default_rng(0).permutation(24)
+
+    def scores(cases, size=64):
+        known = fitted.understand(cases, batch_size=size)
+        return fitted.scores_of(fitted.preference(known, estimate), known.facet)
+
+    whole = scores(cases)
+    assert whole.shape == (24, planted_split.n_items) and whole.std(dim=0).max() > 1e-4
+    torch.testing.assert_close(scores(cases, 5), whole, **CLOSE)
+    torch.testing.assert_close(scores(cases.select(order)), whole[torch.from_numpy(order)], **CLOSE)
+    torch.testing.assert_close(scores(cases.select([7])), whole[7:8], **CLOSE)
+
+
+def test_score_is_the_configs_estimate(fitted, planted_split):
+    cases = planted_split.test.select(slice(0, 5))
+    known = fitted.understand(cases)
+    expected = fitted.scores_of(fitted.preference(known, "sample"), known.facet)
+    torch.testing.assert_close(fitted.score(cases), expected, **CLOSE)
+    point = fitted.scores_of(fitted.preference(known, "point"), known.facet)
+    assert not torch.allclose(fitted.score(cases), point, atol=1e-3)
+
+
+def test_no_seen_item_is_recommended(fitted, planted_split):
+    users = list(fitted.user_ids)
+    cases = fitted.cases_of(users)
+    longest = int(cases.lengths.max())
+    found = fitted.recommend_cases(cases, planted_split.n_items - longest)
+    ids = list(fitted.catalogue.item_ids)
+    for row, mine in found.groupby("case"):
+        items = [ids.index(i) for i in mine["item"]]
+        assert len(set(items)) == len(items)
+        assert not set(items) & set(cases.history(row).tolist())
+        assert list(mine["rank"]) == list(range(1, len(items) + 1))
+        assert (np.diff(mine["score"]) <= 1e-6).all()
+
+
+def test_known_users_are_asked_with_everything_known(fitted, planted_split):
+    user = 5
+    own = planted_split.train.item[planted_split.train.user == user].tolist()
+    held_out = [
+        int(c.target[np.flatnonzero(c.user == user)[0]]) for c in (planted_split.validation, planted_split.test)
+    ]
+    assert fitted.cases_of([fitted.user_ids[user]]).history(0).tolist() == [*own, *held_out]
+
+
+def test_score_is_cosine_with_its_bonus(fitted):
+    found = fitted.recommend(user=fitted.user_ids[0], k=20)
+    np.testing.assert_allclose(found["score"], found["cosine"] * (1 + found["bonus"]), rtol=1e-6)
+    text = found["text"].iloc[0]
+    named = [f for f in fitted.catalogue.answers if text in {fitted.answers.text(t, fitted.answers.facets.index(f))
+                                                             for t in range(3)}]  # fmt: skip
+    assert len(named) == 1
+    position = {item: n for n, item in enumerate(fitted.catalogue.item_ids)}
+    has = [named[0] in fitted.catalogue.facets[position[i]] for i in found["item"]]
+    np.testing.assert_allclose(found["bonus"], np.where(has, fitted.config.text_bonus, 0.0), rtol=1e-6)
+    assert found["title"].tolist() == [fitted.catalogue.titles[position[i]] for i in found["item"]]
+
+
+def test_a_history_is_worth_as_much_as_its_user(fitted):
+    user = fitted.user_ids[3]
+    history = fitted.catalogue.item_ids[fitted.cases_of([user]).history(0)]
+    by_user, by_history = fitted.recommend(user=user, k=5), fitted.recommend(history=list(history), k=5)
+    assert by_user["item"].tolist() == by_history["item"].tolist()
+    np.testing.assert_allclose(by_user["score"], by_history["score"], rtol=1e-4)
+
+
+def test_impossible_requests_are_told(fitted):
+    user, item = fitted.user_ids[0], fitted.catalogue.item_ids[0]
+    with pytest.raises(ValueError, match="k must be at most the number of unseen items.*has 63, got 64"):
+        fitted.recommend(history=[item], k=64)
+    with pytest.raises(ValueError, match="^k must be a whole number of at least 1, got 0"):
+        fitted.recommend(user=user, k=0)
+    with pytest.raises(ValueError, match="unknown user 'nobody': give one of the 80 users"):
+        fitted.recommend(user="nobody")
+    with pytest.raises(ValueError, match="history is empty: give at least one item"):
+        fitted.recommend(history=[])
+    with pytest.raises(ValueError, match="unknown items in the history: no-such-item; item ids are"):
+        fitted.recommend(history=[item, "no-such-item"])
+    for arguments in ({}, {"user": user, "history": [item]}):
+        with pytest.raises(ValueError, match="either a user or a history"):
+            fitted.recommend(**arguments)
+    with pytest.raises(ValueError, match="^estimate must be one of"):
+        fitted.preference(fitted.understand(fitted.cases_of([user])), "best")
+
+
+def test_a_noise_seed_belongs_to_a_history():
+    seeds = {history_seed(np.array(h)) for h in ([1, 2], [2, 1], [1], [1, 2, 3], [2])}
+    assert len(seeds) == 5 and all(0 <= s < 2**31 for s in seeds)
+    # hand calculation of FNV-1a over one item: ((2166136261 xor 1) * 16777619) mod 2^32, lower 31 bits
+    assert history_seed(np.array([1])) == (((2166136261 ^ 1) * 16777619) % 2**32) % 2**31
+
+
+# -- keeping -----------------------------------------------------------------------------------------------------------
+
+
+def test_saving_and_loading_changes_nothing(fitted, planted_split, tmp_path):
+    fitted.save(tmp_path / "model")
+    torch.manual_seed(12)
+    loaded = Recommender.load(tmp_path / "model", device="cpu")
+    torch.testing.assert_close(loaded.score(planted_split.test), fitted.score(planted_split.test), **CLOSE)
+    one, other = fitted.network.state_dict(), loaded.network.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert loaded.config == fitted.config and loaded.history == json.loads(json.dumps(fitted.history))
+    user = fitted.user_ids[0]
+    a, b = (r.recommend(user=user, k=4).drop(columns=["score", "cosine"]) for r in (fitted, loaded))
+    assert a.to_dict() == b.to_dict()
+    files = [p for p in (tmp_path / "model").rglob("*") if p.is_file()]
+    assert {p.suffix for p in files} <= {".safetensors", ".json", ".npy"}
+    for path in files:
+        if path.suffix == ".npy":
+            np.load(path, allow_pickle=False)
+    loaded.save(tmp_path / "again")
+    for path in (p for p in files if p.name != "tokenizer_config.json"):  # there transformers says how it was loaded
+        twin = tmp_path / "again" / path.relative_to(tmp_path / "model")
+        assert twin.read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_folder_without_a_model_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no saved recommender"):
+        Recommender.load(tmp_path)
+
+
+def test_the_seed_decides_everything(planted_split, small_embeddings, tiny_config):
+    weights = []
+    for global_seed, seed in ((1, 0), (2, 0), (1, 1)):
+        torch.manual_seed(global_seed), np.random.seed(global_seed)
+        made = Recommender(tiny_config(QUICK), "cpu").fit(planted_split, embeddings=small_embeddings, seed=seed)
+        weights.append(made.network.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    name = "condition_net.project.weight"
+    assert not torch.equal(weights[0][name], weights[2][name])
+
+
+def test_a_killed_fit_resumes_to_the_same_weights(fitted, planted_split, small_embeddings, tiny_config, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    class Dying(Recommender):
+        def _batches(self, epoch):
+            if epoch == 2:
+                raise Killed
+            return super()._batches(epoch)
+
+    with pytest.raises(Killed):
+        Dying(tiny_config(), "cpu").fit(planted_split, embeddings=small_embeddings, seed=3, folder=tmp_path)
+    resumed = Recommender(tiny_config(), "cpu").fit(planted_split, embeddings=small_embeddings, seed=3, folder=tmp_path)
+    one, other = fitted.network.state_dict(), resumed.network.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"train": "lora"}, id="lora"),
+        pytest.param({"train": "lora", "quantize": True}, id="nf4"),
+        pytest.param({"train": "none"}, id="frozen"),
+    ],
+)
+def test_a_hub_checkpoint_is_fitted_saved_and_loaded(
+    planted_split, small_embeddings, tiny_config, checkpoint, tmp_path, settings
+):
+    if settings.get("quantize"):
+        pytest.importorskip("bitsandbytes", reason="NF4 needs bitsandbytes")
+    language = {"backbone": checkpoint, "project_tokens": True, "history_cap": 2, **settings}
+    config = tiny_config({**QUICK, **{f"language.{name}": value for name, value in language.items()}})
+    made = Recommender(config, "cpu").fit(planted_split, embeddings=small_embeddings, seed=0)
+    made.save(tmp_path)
+    torch.manual_seed(77)
+    loaded = Recommender.load(tmp_path, device="cpu")
+    cases = planted_split.test.select(slice(0, 10))
+    torch.testing.assert_close(loaded.score(cases), made.score(cases), **CLOSE)
+    user = made.user_ids[1]
+    assert loaded.recommend(user=user, k=3)["item"].tolist() == made.recommend(user=user, k=3)["item"].tolist()
+    from safetensors.torch import load_file
+
+    kept = [name for name in load_file(tmp_path / "network.safetensors") if name.startswith("user_model.model.")]
+    assert all("lora_" in name or "trainable_tokens" in name for name in kept)  # not the frozen backbone
+    assert bool(kept) is (settings["train"] == "lora")
+
+
+# -- config ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_condition": 0}, "^n_condition must"),
+        ({"condition_from": "title"}, "^condition_from must be one of 'generated', 'gold', 'prompt'"),
+        ({"estimate": "best"}, "^estimate must be one of"),
+        ({"text_bonus": 1.5}, r"^text_bonus must lie in \[0, 1\], got 1.5"),
+        ({"residual": True}, "residual=True needs the diffusion head 'direct'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        RecommenderConfig(**settings)
+
+
+def test_config_survives_json(tiny_config):
+    from dataclasses import asdict
+
+    config = tiny_config({"tokenizer.mask_ratio": 0.4})
+    assert config_from_dict(json.loads(json.dumps(asdict(config)))) == config
+    with pytest.raises(TypeError, match="no_such"):
+        config_from_dict({"no_such": 1})
