@@ -116,7 +116,9 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch, where):
     assert ("last" in left) is (where != "between the renames")
     assert ("last.old" in left) is (where in ("between the renames", "before the old one is gone"))
     torch.manual_seed(99)  # the global stream has no say
-    resumed, again = run(folder)
+    trained = []
+    resumed, again = run(folder, batches=lambda epoch: trained.append(epoch) or batches(epoch))
+    assert trained == ([3] if where == "before the old one is gone" else [2, 3])
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     assert plain(again) == plain(history)

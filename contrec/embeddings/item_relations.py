@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix, identity, vstack
 
 from contrec.baselines.ease import ease_weights
 from contrec.baselines.itemknn import shrunk_cosine
@@ -52,15 +52,20 @@ def tag_matrix(train: Interactions) -> csr_matrix:
 
 
 def neighbour_relation(
-    train: Interactions, shrink: float = 10.0, following: float = 0.5, following_shrink: float = 20.0
+    train: Interactions, shrink: float = 10.0, following: float = 16.0, following_shrink: float = 20.0, own: float = 4.0
 ) -> csr_matrix:
-    """Shrunk cosine neighbours plus first-order transitions, for catalogues too large for an m x m inverse.
+    """Shrunk cosine neighbours, first-order transitions and the item itself: no m x m inverse, and aware of order.
+
+    The item's own entry does not rank (seen items are no candidates) but keeps a truncated SVD from dropping the items
+    that few users relate to others: on Beauty, at 256 dimensions, it raises validation NDCG@10 by a third.
 
     Args:
         train: train rows only, each user's in order.
         shrink: of the cosine, see :class:`contrec.baselines.itemknn.ItemKNN`.
-        following: weight of the transitions n(i -> j) / (n_i + following_shrink), at least 0.
+        following: weight of the transitions n(i -> j) / (n_i + following_shrink), at least 0; 16 and own = 4 were chosen
+            on Beauty validation (following .2 .. 64, own 0 .. 12 tried).
         following_shrink: at least 0.
+        own: weight of the identity, at least 0.
 
     Returns:
         Float32, CSR, shape (m, m).
@@ -68,7 +73,9 @@ def neighbour_relation(
     Raises:
         ValueError: if a setting is out of range.
     """
-    for name, value in (("shrink", shrink), ("following", following), ("following_shrink", following_shrink)):
+    settings = {"shrink": shrink, "following": following, "following_shrink": following_shrink, "own": own}
+    for name, value in settings.items():
         in_range(name, value, 0, np.inf)
     similarity = shrunk_cosine(interaction_matrix(train), shrink)
-    return (similarity + np.float32(following) * transition_matrix(train, following_shrink)).tocsr()
+    self_relation = identity(train.n_items, dtype=np.float32, format="csr")
+    return (similarity + following * transition_matrix(train, following_shrink) + own * self_relation).tocsr()

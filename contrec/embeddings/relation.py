@@ -20,9 +20,9 @@ LARGEST_EASE = 6000  # items; above, the dense inverse takes minutes on a CPU
 
 
 class RelationEmbeddings(Embeddings):
-    r"""Item vectors from a truncated SVD of histories x R, user vectors from the history's rows of R.
+    r"""Item vectors from a truncated SVD of an item-item relation R, user vectors from the history's rows of R.
 
-    With X the train matrix, R an item-item relation and V the leading right singular vectors of the row-normalised X R:
+    With V the leading right singular vectors of R, or of the train histories' rows X R (each normalised):
 
         item_j = [V_j / |V_j|,  sqrt(b) z_j,  sqrt(b) sqrt(1 - z_j^2)],   z_j = log|V_j| scaled to 0..1
         user   = [normalised sum_i w_i (R V)_i,  sqrt(b),  0],            i over the visible history
@@ -49,13 +49,17 @@ class RelationEmbeddings(Embeddings):
         seed: int = 0,
         progress: bool = False,
         relation: str = "auto",
+        factor: str | None = None,
         dim: int = 64,
         popularity: float | None = None,
         decay: float | None = None,
         folds: int = 5,
         **of_relation,
     ) -> RelationEmbeddings:
-        """Vectors of a split; LastFM's defaults were chosen on up to 10 hidden train items a user, and validation.
+        """Vectors of a split.
+
+        Defaults of "ease" were chosen on LastFM, on up to 10 hidden train items a user and on validation; those of
+        "neighbours" on Beauty's validation.
 
         Args:
             split: only ``split.train`` is read.
@@ -63,9 +67,10 @@ class RelationEmbeddings(Embeddings):
             progress: show a bar over the folds.
             relation: "ease" (with tags where train rows have them) | "neighbours" (cosine and transitions) | "auto":
                 "ease" up to 6,000 items.
+            factor: what the SVD is taken of: "histories" (rows of X R) | "relation" (R). None: "histories" for "ease".
             dim: width d, at least 4.
-            popularity: b, at least 0. None: 4.8 / sqrt(d), as cosines between vectors narrow with the width
-                (.6 at 64, .3 at 256).
+            popularity: b, at least 0. None: 1 for "neighbours"; 4.8 / sqrt(d) for "ease" (.6 at 64, .3 at 256), as
+                cosines narrow with the width.
             decay: weight of a history item per step back, in (0, 1]. None: 1 for "ease", .7 for "neighbours".
             folds: how often R is computed without a part of the users (user index modulo ``folds``), at least 2.
             of_relation: settings of :mod:`contrec.embeddings.item_relations`.
@@ -74,29 +79,30 @@ class RelationEmbeddings(Embeddings):
             ValueError: if a setting is out of range.
         """
         one_of("relation", relation, ("auto", "ease", "neighbours"))
+        one_of("factor", factor, (None, "histories", "relation"))
         for name, value, low in (("dim", dim, 4), ("folds", folds, 2)):
             positive(name, value)
             in_range(name, value, low, np.inf)
         if relation == "auto":
             relation = "ease" if split.n_items <= LARGEST_EASE else "neighbours"
+        factor = factor or {"ease": "histories", "neighbours": "relation"}[relation]
         decay = {"ease": 1.0, "neighbours": 0.7}[relation] if decay is None else float(decay)
         if not 0 < decay <= 1:
             raise ValueError(f"decay must lie in (0, 1], got {decay}")
-        b = 4.8 / float(np.sqrt(dim)) if popularity is None else float(popularity)
+        b = {"ease": 4.8 / dim**0.5, "neighbours": 1.0}[relation] if popularity is None else float(popularity)
         in_range("popularity", b, 0, np.inf)
         of = {"ease": ease_relation, "neighbours": neighbour_relation}[relation]
 
         full = of(split.train, **of_relation)
-        vectors = singular_vectors(_normalised_rows(interaction_matrix(split.train) @ full), dim - 2, seed)
+        rows = full if factor == "relation" else _normalised_rows(interaction_matrix(split.train) @ full)
+        vectors = singular_vectors(rows, dim - 2, seed)
         fold = split.train.user % folds
         parts = tqdm(range(folds), desc="relations without a fold of users", disable=not progress)
         without = [of(without_users(split.train, fold == f), **of_relation) @ vectors for f in parts]
-        settings = {"relation": relation, "dim": dim, "popularity": b, "decay": decay, "folds": folds, **of_relation}
+        queries = [np.ascontiguousarray(q, np.float32) for q in (full @ vectors, np.stack(without))]
+        settings = {"relation": relation, "factor": factor, "dim": dim, "popularity": b, "decay": decay, "folds": folds}
         return cls(
-            torch.from_numpy(equal_length(vectors, b)),
-            torch.from_numpy(np.ascontiguousarray(full @ vectors, np.float32)),
-            torch.from_numpy(np.stack(without).astype(np.float32)),
-            {**settings, "seed": seed},
+            torch.from_numpy(equal_length(vectors, b)), *map(torch.from_numpy, queries), {**settings, **of_relation}
         )
 
     def users(self, cases: Cases, held_out: bool = False) -> Tensor:

@@ -52,7 +52,7 @@ PRESETS: dict[str, dict] = {
         "training.epochs": 4, "training.cases_per_user": 1, "training.batch_size": 32,
     },
     "laptop": {
-        "language.hidden": 128, "language.layers": 2, "training.epochs": 12, "training.cases_per_user": 2,
+        "language.hidden": 128, "language.layers": 2, "training.epochs": 8, "training.cases_per_user": 2,
         "training.batch_size": 32, "training.lr": 1e-3, "diffusion.noise_draws": 4,
     },
     "gpu": {

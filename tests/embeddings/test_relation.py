@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from contrec.data.interactions import Cases
+from contrec.data.interactions import Cases, Interactions
 from contrec.embeddings import Embeddings, make
 from contrec.embeddings.item_relations import ease_relation, neighbour_relation, tag_matrix
 from contrec.embeddings.relation import equal_length, singular_vectors, without_users
@@ -81,6 +81,17 @@ def test_held_out_vectors_come_from_the_fold_without_the_user(relation, split):
     assert not torch.allclose(relation.users(case), relation.users(case, held_out=True), atol=1e-3)
     stranger = replace(case, user=np.array([-1]))
     assert torch.equal(relation.users(stranger, held_out=True), relation.users(stranger))
+
+
+def test_neighbours_are_cosine_transitions_and_self():
+    """Two users, 0 -> 1 and 0 -> 2: the cosine of 0 and 1 is 1 / (sqrt(2) + 10), half of what follows 0 is 1."""
+    two = Interactions(
+        *np.array([[0, 0, 1, 1], [0, 1, 0, 2], [0, 1, 0, 1]]), np.array(["a", "b"]), np.array(list("xyz"))
+    )
+    relation = neighbour_relation(two, following=2.0, following_shrink=0.0, own=3.0).toarray()
+    cosine = 1 / (np.sqrt(2) + 10)
+    expected = [[3, cosine + 1, cosine + 1], [cosine, 3, 0], [cosine, 0, 3]]
+    assert np.allclose(relation, expected)
 
 
 @pytest.mark.parametrize("kind", ["ease", "neighbours"])

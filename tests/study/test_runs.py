@@ -181,6 +181,13 @@ def test_a_pretrained_backbone_has_no_random_counterpart(one):
         runs.random_backbone(config, 0)
 
 
+def test_a_run_with_a_pretrained_backbone_has_its_table_all_the_same(table, one, monkeypatch):
+    folder = runs.evaluated(one, 0)
+    monkeypatch.setattr(runs, "evaluated", lambda *_: folder)
+    found = runs.results(one.with_settings(language__backbone="somewhere/llama"))
+    assert "contrec/direct-head" in set(found.model) and "contrec/random-backbone" not in set(found.model)
+
+
 def test_without_controls_only_the_run_is_listed(table, one):
     found = runs.results(one, controls=False)
     assert list(dict.fromkeys(found.model)) == ["popularity", "transitions", "contrec"]
