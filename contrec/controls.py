@@ -103,8 +103,7 @@ def direct_head(recommender: Recommender, split: Split, *, seed: int = 0, epochs
     )
     training = config.training
     cases = training_cases(split, training.cases, 2 * training.cases_per_user, np.random.default_rng([seed, 0]))
-    known = recommender.understand(cases)
-    users = recommender.embeddings.users(cases, held_out=True).to(recommender.device)
+    known = recommender.understand(cases, held_out=True)
     target = torch.from_numpy(cases.target).to(recommender.device)
     valid = recommender.understand(split.validation)
     valid_rows = {split.validation.history(i).tobytes(): i for i in range(len(split.validation))}
@@ -123,7 +122,7 @@ def direct_head(recommender: Recommender, split: Split, *, seed: int = 0, epochs
             head.train()
             for batch in torch.randperm(len(cases), generator=generator, device=items.device).split(128):
                 losses = head.losses(
-                    items[target[batch]], known.condition[batch], user=users[batch] if residual else None,
+                    items[target[batch]], known.condition[batch], user=known.users[batch] if residual else None,
                     items=items, target=target[batch], generator=generator,
                 )  # fmt: skip
                 optimizer.zero_grad(set_to_none=True)

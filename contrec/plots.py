@@ -219,7 +219,9 @@ def tokens(values, titles: Sequence[str], *, subtitle: str = ""):
         ax.axhline(border * k - 0.5, color="white", lw=1.5)
     figure.colorbar(image, ax=ax, label="value", pad=0.02)
     _subtitle(figure, subtitle)
-    index = pd.MultiIndex.from_product([range(n), range(1, k + 1), range(1, d + 1)], names=["title", "token", "channel"])
+    index = pd.MultiIndex.from_product(
+        [range(n), range(1, k + 1), range(1, d + 1)], names=["title", "token", "channel"]
+    )
     frame = pd.Series(values.ravel(), index, name="value").reset_index()
     return figure, frame.assign(title=[titles[i] for i in frame["title"]])
 

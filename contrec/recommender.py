@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from contrec.evaluation import evaluate
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
 from contrec.network import ESTIMATES, Batch, ContRec, RecommenderConfig, config_from_dict
 from contrec.retriever import FacetIndex, hybrid_scores, hybrid_topk
-from contrec.tokenizers import SigmaVAE, TokenizerConfig, train_tokenizer
+from contrec.tokenizers import SigmaVAE, train_tokenizer
 
 
 @dataclass
@@ -65,21 +67,24 @@ class Recommender:
             seed: of everything random.
             folder: checkpoints of every epoch; the same call on the same folder goes on where it stopped.
         """
+        self._remember(split)
+        backbone = self._backbone(seed)  # first of all: a model that cannot be had is told before anything is trained
+        token_dim = self._token_dim(backbone[0])
         self.embeddings = embeddings or base_embeddings.make(
             self.config.inputs, split, seed=seed, progress=progress, **self.config.embeddings
         )
-        self._remember(split)
         items = self.embeddings.items.to(self.device)
         users = self.embeddings.users(split.train_cases, held_out=True).to(self.device)
         tokenizers = {}
         for number, (name, x) in enumerate({"item": items, "user": users}.items()):
             with torch.random.fork_rng():
                 torch.manual_seed(seed + number)
-                tokenizers[name] = SigmaVAE(items.shape[1], self._tokenizer_config()).to(self.device)
+                shape = replace(self.config.tokenizer, token_dim=token_dim)
+                tokenizers[name] = SigmaVAE(items.shape[1], shape).to(self.device)
             self.history[f"{name}_tokenizer"] = train_tokenizer(
                 tokenizers[name], x, seed=seed + number, progress=progress, label=f"phase 1, {name} tokenizer"
             )
-        self._build(seed, tokenizers["item"], tokenizers["user"])
+        self._build(seed, backbone, tokenizers["item"], tokenizers["user"])
         self._seed, self._split = seed, split
         self.history["phase2"] = training.fit(
             self.network,
@@ -93,22 +98,25 @@ class Recommender:
         del self._split
         return self
 
-    def _tokenizer_config(self) -> TokenizerConfig:
-        """The tokenizer's settings; tokens that enter the backbone as they are have its width."""
-        language = self.config.language
-        if language.backbone == "tiny" and not language.project_tokens:
-            return replace(self.config.tokenizer, token_dim=language.hidden)
-        return self.config.tokenizer
+    def _backbone(self, seed: int, text_tokenizer: Path | None = None):
+        """(causal LM, tokenizer); a folder with the tiny backbone's tokenizer is read instead of training one."""
+        texts = [*self.catalogue.titles, *self.catalogue.answers]
+        return load_backbone(self.config.language, texts, seed, text_tokenizer)
+
+    def _token_dim(self, model) -> int:
+        """Width of a token: the backbone's own where tokens enter as they are, else the tokenizer's setting."""
+        if self.config.language.project_tokens:
+            return self.config.tokenizer.token_dim
+        return model.get_input_embeddings().weight.shape[1]
 
     def _remember(self, split: Split) -> None:
         """Keep what recommending needs: the catalogue and every user's known history."""
         self.catalogue, self.user_ids = split.catalogue, split.train.user_ids
         self.sequences = known_sequences(split)
 
-    def _build(self, seed: int, item_tokenizer: SigmaVAE, user_tokenizer: SigmaVAE, backbone=None) -> None:
+    def _build(self, seed: int, backbone: tuple, item_tokenizer: SigmaVAE, user_tokenizer: SigmaVAE) -> None:
         config, catalogue = self.config, self.catalogue
-        texts = [*catalogue.titles, *catalogue.answers]
-        model, self.text_tokenizer = backbone or load_backbone(config.language, texts, seed)
+        model, self.text_tokenizer = backbone
         language, k = config.language, config.tokenizer.n_tokens
         self.prompts = PromptBuilder(
             self.text_tokenizer,
@@ -126,6 +134,7 @@ class Recommender:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             injector = TokenInjector(item_tokenizer.config.token_dim, hidden, language.project_tokens)
+            injector.requires_grad_(language.train != "none")
             user_model = UserModel(model, injector, self.answers, self.prompts.prefix)
             network = ContRec(config, user_model.to(self.device), item_tokenizer, user_tokenizer, self._items())
         self.network = network.to(self.device).eval()
@@ -165,9 +174,13 @@ class Recommender:
     # -- asking ----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def understand(self, cases: Cases, batch_size: int = 64) -> Understanding:
-        """Prompts, preference texts and conditions of cases; results do not depend on order or batch size."""
-        users = self.embeddings.users(cases).to(self.device)
+    def understand(self, cases: Cases, batch_size: int = 64, held_out: bool = False) -> Understanding:
+        """Prompts, preference texts and conditions of cases; results do not depend on order or batch size.
+
+        Args:
+            held_out: for training cases: base vectors of users that do not know the user's own rows.
+        """
+        users = self.embeddings.users(cases, held_out=held_out).to(self.device)
         order = np.argsort(np.minimum(cases.lengths, self.config.language.history_cap), kind="stable")
         seeds = np.array([history_seed(cases.history(i)) for i in range(len(cases))], dtype=np.int64)
         parts = []
@@ -278,11 +291,23 @@ class Recommender:
     # -- keeping ---------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write everything :meth:`load` needs into an empty or new folder: safetensors and JSON, nothing else."""
+        """Write everything :meth:`load` needs into a new folder, whole or not at all: safetensors, JSON, plain arrays.
+
+        Raises:
+            FileExistsError: if the folder is there already; nothing is overwritten.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise FileExistsError(f"{folder} exists already: give a new folder, or remove it first")
+        unfinished = folder.with_name(f".{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        self._write(unfinished)
+        os.replace(unfinished, folder)
+
+    def _write(self, folder: Path) -> None:
         from safetensors.torch import save_file
 
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         tensors, settings = self.embeddings.state()
         save_file({n: t.contiguous() for n, t in tensors.items()}, folder / "embeddings.safetensors")
         save_file(training.trainable_state(self.network), folder / "network.safetensors")
@@ -333,18 +358,15 @@ class Recommender:
         start, stop = np.load(folder / "sequences.npy")
         blank = np.full(len(start), -1)
         self.sequences = Cases(np.load(folder / "sequence_items.npy"), start, stop, np.arange(len(start)), blank, blank)
+        backbone = self._backbone(self._seed, folder / "text_tokenizer")
         weights = load_file(folder / "tokenizers.safetensors")
         dim, tokenizers = self.embeddings.items.shape[1], []
         for name in ("item_tokenizer", "user_tokenizer"):
-            tokenizer = SigmaVAE(dim, self._tokenizer_config())
+            shape = replace(self.config.tokenizer, token_dim=self._token_dim(backbone[0]))
+            tokenizer = SigmaVAE(dim, shape)
             tokenizer.load_state_dict({n.removeprefix(name + "."): t for n, t in weights.items() if n.startswith(name)})
             tokenizers.append(tokenizer.to(self.device).eval())
-        backbone = None
-        if self.config.language.backbone == "tiny":
-            from contrec.language.backbone import tiny_backbone
-
-            backbone = tiny_backbone(self.config.language, [], self._seed, folder / "text_tokenizer")
-        self._build(self._seed, *tokenizers, backbone=backbone)
+        self._build(self._seed, backbone, *tokenizers)
         training.load_trainable_state(self.network, load_file(folder / "network.safetensors"))
         return self
 

@@ -84,8 +84,8 @@ def test_direct_head_learns_from_conditions_that_tell(fitted, planted_split):
     """With the target's vector in the condition, a head that reads conditions must find it."""
 
     class Told(type(fitted)):
-        def understand(self, cases, batch_size=64):
-            known = super().understand(cases, batch_size)
+        def understand(self, cases, batch_size=64, held_out=False):
+            known = super().understand(cases, batch_size, held_out)
             target = self.embeddings.items[torch.from_numpy(cases.target)]
             return replace(known, condition=target[:, None].expand_as(known.condition).clone())
 

@@ -309,6 +309,12 @@ def test_saving_and_loading_changes_nothing(fitted, planted_split, tmp_path):
         assert twin.read_bytes() == path.read_bytes(), path.name
 
 
+def test_saving_never_overwrites(fitted, tmp_path):
+    (tmp_path / "model").mkdir()
+    with pytest.raises(FileExistsError, match="exists already"):
+        fitted.save(tmp_path / "model")
+
+
 def test_a_folder_without_a_model_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no saved recommender"):
         Recommender.load(tmp_path)
@@ -358,16 +364,17 @@ def test_a_hub_checkpoint_is_fitted_saved_and_loaded(
     language = {"backbone": checkpoint, "project_tokens": True, "history_cap": 2, **settings}
     config = tiny_config({**QUICK, **{f"language.{name}": value for name, value in language.items()}})
     made = Recommender(config, "cpu").fit(planted_split, embeddings=small_embeddings, seed=0)
-    made.save(tmp_path)
+    made.save(tmp_path / "model")
     torch.manual_seed(77)
-    loaded = Recommender.load(tmp_path, device="cpu")
+    loaded = Recommender.load(tmp_path / "model", device="cpu")
     cases = planted_split.test.select(slice(0, 10))
     torch.testing.assert_close(loaded.score(cases), made.score(cases), **CLOSE)
     user = made.user_ids[1]
     assert loaded.recommend(user=user, k=3)["item"].tolist() == made.recommend(user=user, k=3)["item"].tolist()
     from safetensors.torch import load_file
 
-    kept = [name for name in load_file(tmp_path / "network.safetensors") if name.startswith("user_model.model.")]
+    kept = load_file(tmp_path / "model" / "network.safetensors")
+    kept = [name for name in kept if name.startswith("user_model.model.")]
     assert all("lora_" in name or "trainable_tokens" in name for name in kept)  # not the frozen backbone
     assert bool(kept) is (settings["train"] == "lora")
 

@@ -62,8 +62,8 @@ def neighbour_relation(
     Args:
         train: train rows only, each user's in order.
         shrink: of the cosine, see :class:`contrec.baselines.itemknn.ItemKNN`.
-        following: weight of the transitions n(i -> j) / (n_i + following_shrink), at least 0; 16 and own = 4 were chosen
-            on Beauty validation (following .2 .. 64, own 0 .. 12 tried).
+        following: weight of the transitions n(i -> j) / (n_i + following_shrink), at least 0; 16 and own = 4 were
+            chosen on Beauty validation (following .2 .. 64, own 0 .. 12 tried).
         following_shrink: at least 0.
         own: weight of the identity, at least 0.
 

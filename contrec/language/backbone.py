@@ -175,10 +175,15 @@ def _load_advice(name: str, error: Exception) -> str:
     )
 
 
-def load_backbone(config: LanguageConfig, texts: list[str], seed: int):
-    """(causal LM, tokenizer) as the config says; ``texts`` train the tiny backbone's tokenizer."""
+def load_backbone(config: LanguageConfig, texts: list[str], seed: int, tokenizer_folder=None):
+    """(causal LM, tokenizer) as the config says.
+
+    Args:
+        texts: train the tiny backbone's tokenizer, unless ``tokenizer_folder`` holds a saved one.
+        seed: of all new weights.
+    """
     if config.backbone == "tiny":
-        return tiny_backbone(config, texts, seed)
+        return tiny_backbone(config, texts, seed, tokenizer_folder)
     return hub_backbone(config, seed)
 
 

@@ -110,6 +110,8 @@ class UserModel(nn.Module):
         from transformers import DynamicCache
 
         size, device = len(reading.last), reading.last.device
+        training = self.model.training
+        self.model.eval()  # the text is what the model would write: without dropout
         cache = DynamicCache([(k.detach(), v.detach()) for k, v in _pairs(reading.cache)])
         decoder, embed = decoder_of(self.model), self.model.get_input_embeddings()
         head = self.model.get_output_embeddings()
@@ -135,6 +137,7 @@ class UserModel(nn.Module):
             taken = fed_mask.sum(1)
             newest = out[torch.arange(size, device=device), (taken - 1).clamp_min(0)]
             state = torch.where(taken[:, None] > 0, newest, state)
+        self.model.train(training)
         states, real = torch.cat(states, dim=1), torch.cat(real, dim=1)
         # token j is emitted by the state at token j - 1, so the state at the end token is left out
         emitted = [states[row][real[row]][: len(tokens)] for row, tokens in enumerate(ids)]

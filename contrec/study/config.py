@@ -57,7 +57,7 @@ PRESETS: dict[str, dict] = {
     },
     "gpu": {
         "language.backbone": "meta-llama/Llama-3.2-1B-Instruct", "language.train": "lora",
-        "language.project_tokens": True, "training.epochs": 20, "training.cases_per_user": 10, "training.lr": 1e-4,
+        "training.epochs": 20, "training.cases_per_user": 10, "training.lr": 1e-4,
     },
 }  # fmt: skip
 # Settings that hold for one recipe on one preset
@@ -105,7 +105,7 @@ class Config:
         one_of("split", split, PROTOCOLS)
         source = source or SOURCES_OF[dataset][0]
         one_of("source", source, SOURCES_OF[dataset])
-        if not seeds or not all(isinstance(s, int) and s >= 0 for s in seeds):
+        if not seeds or not all(type(s) is int and s >= 0 for s in seeds):
             raise ValueError(f"seeds must be a list of whole numbers from 0, got {seeds!r}")
         chosen = {"dataset": NAMES[dataset], **RECIPES[recipe], **PRESETS[preset], **BOTH.get((recipe, preset), {})}
         if recipe == "tuned":
@@ -124,7 +124,8 @@ class Config:
 
     def with_settings(self, **settings) -> Config:
         """The same study with single settings changed (as in :meth:`from_parameters`)."""
-        return replace(self, recommender=apply(self.recommender, {_place(n): v for n, v in settings.items()}))
+        chosen = {_place(name): value for name, value in settings.items() if value is not None}
+        return replace(self, recommender=apply(self.recommender, chosen))
 
 
 STAGES = {

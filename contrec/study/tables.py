@@ -17,8 +17,8 @@ def ranking(results: pd.DataFrame) -> pd.DataFrame:
     """
     order = list(dict.fromkeys(results.model))
     grouped = results.groupby(["model", "metric"], sort=False)
-    frame = grouped.agg(value=("value", "mean"), low=("low", "mean"), high=("high", "mean"), n_seeds=("seed", "nunique"))
-    frame = frame.reset_index()
+    means = {name: (name, "mean") for name in ("value", "low", "high")}
+    frame = grouped.agg(**means, n_seeds=("seed", "nunique")).reset_index()
     return frame.sort_values("model", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
 
 

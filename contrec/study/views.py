@@ -37,7 +37,8 @@ def split_table(split: Split) -> pd.DataFrame:
     parts |= {"validation cases": len(split.validation), "test cases": len(split.test)}
     counts = {f"counted: {name}": value for name, value in split.counts.items() if value is not None}
     values = {**parts, **counts}
-    return pd.DataFrame({"what": list(values), "value": [f"{v:.4g}" if isinstance(v, float) else v for v in values.values()]})
+    shown = [f"{v:.4g}" if isinstance(v, float) else v for v in values.values()]
+    return pd.DataFrame({"what": list(values), "value": shown})
 
 
 def catalogue_table(split: Split) -> pd.DataFrame:
@@ -107,7 +108,8 @@ def tokenizer_health(recommender: Recommender, seed: int = 0) -> pd.DataFrame:
     """
     network, rows = recommender.network, []
     users = recommender.embeddings.users(recommender.sequences).to(recommender.device)
-    for name, tokenizer, x in (("item", network.item_tokenizer, network.items), ("user", network.user_tokenizer, users)):
+    both = (("item", network.item_tokenizer, network.items), ("user", network.user_tokenizer, users))
+    for name, tokenizer, x in both:
         generator = torch.Generator(device=x.device).manual_seed(seed)
         error = {
             "without noise": (tokenizer.decode(tokenizer.encode(x)) - x).square().mean(),
@@ -160,9 +162,9 @@ def text_accuracy(recommender: Recommender, split: Split) -> pd.DataFrame:
         seen = pd.Series([f for item in split.test.history(i) for f in facets[item]], dtype=str)
         usual.append(seen.mode().iloc[0] if len(seen) else most)
     named["most frequent in the history"] = usual
-    hit = {name: np.mean([f in facets[t] for f, t in zip(n, split.test.target, strict=True)]) for name, n in named.items()}
-    different = {name: len(set(n)) for name, n in named.items()}
-    return pd.DataFrame({"names": hit, "different facets": different}).rename(columns={"names": "target has it"})
+    has = lambda names: np.mean([f in facets[t] for f, t in zip(names, split.test.target, strict=True)])  # noqa: E731
+    rows = {rule: {"target has it": has(names), "different facets": len(set(names))} for rule, names in named.items()}
+    return pd.DataFrame(rows).T
 
 
 def quick_check(config: Config, recommender: Recommender) -> pd.DataFrame:
@@ -190,7 +192,7 @@ PAIRS = (
 
 
 def paired_differences(config: Config, metrics=("HR@10", "NDCG@10")) -> pd.DataFrame:
-    """ContRec against floors and controls on the same users: difference in percentage points, interval and p, per seed."""
+    """ContRec against floors and controls on the same users, per seed: difference in points, its interval and p."""
     rows = []
     for seed in config.seeds:
         kept = runs.kept_evaluations(runs.evaluated(config, seed))
@@ -209,8 +211,8 @@ def paired_differences(config: Config, metrics=("HR@10", "NDCG@10")) -> pd.DataF
 
 def subtitle(config: Config) -> str:
     """Dataset, preset and seeds, for a figure."""
-    seeds = ", ".join(str(s) for s in config.seeds)
-    return f"{config.dataset} ({config.source}), {config.split}, {config.preset}, seed{'s' * (len(config.seeds) > 1)} {seeds}"
+    seeds = "seed " + ", ".join(str(s) for s in config.seeds)
+    return f"{config.dataset} ({config.source}), {config.split}, {config.preset}, {seeds}"
 
 
 def save_figure(figure, stem: str, frame: pd.DataFrame, config: Config, notebook: str, alt_text: str = "") -> Path:
