@@ -206,14 +206,22 @@ class Recommender:
             return self.network.diffusion.point(known.condition, user=users)
         if estimate == "sample":
             sampling["n_samples"] = 1
-        drawn = self.network.diffusion.sample(known.condition, user=users, seeds=known.seeds, **sampling)
+        drawn = self.network.diffusion.sample(
+            known.condition, user=users, seeds=known.seeds, items=self._items(), **sampling
+        )
         return nn.functional.normalize(drawn, dim=-1).mean(dim=1)
 
     def denoising_path(self, known: Understanding, **sampling) -> Tensor:
         """The way from noise to the first case's preference, (steps + 1, d); sampling as in :meth:`preference`."""
         users = known.users[:1] if self.config.residual else None
         path = self.network.diffusion.sample(
-            known.condition[:1], user=users, seeds=known.seeds[:1], n_samples=1, trajectory=True, **sampling
+            known.condition[:1],
+            user=users,
+            seeds=known.seeds[:1],
+            items=self._items(),
+            n_samples=1,
+            trajectory=True,
+            **sampling,
         )
         return path[:, 0, 0].cpu()
 

@@ -148,6 +148,7 @@ class Diffusion(nn.Module):
         *,
         user: Tensor | None = None,
         seeds: Tensor,
+        items: Tensor | None = None,
         n_samples: int | None = None,
         sampler: str | None = None,
         steps: int | None = None,
@@ -161,6 +162,8 @@ class Diffusion(nn.Module):
             user: user tokens for the direct head, shape (B, dim), or None.
             seeds: one seed a user, int64 >= 0, shape (B,), as from ``row_seeds(seed, user_ids)``: a user's vectors then
                 depend neither on the batch nor on how many samples are drawn.
+            items: the catalogue, shape (m, dim), for objective "cross_entropy": what was trained is a softmax over it, and
+                the best guess of y_0 is the mean item under that softmax (Dieleman et al., 2022, "score interpolation").
             n_samples, sampler, steps, guidance_strength: the config's where None.
             trajectory: return the vectors at every step too.
 
@@ -188,9 +191,11 @@ class Diffusion(nn.Module):
 
             def predict_x0(y: Tensor, t: Tensor) -> Tensor:
                 if omega == 0:
-                    return self._to_x0(y, t, self.denoiser(y, t, condition)[0])
-                both, _ = self.denoiser(torch.cat([y, y]), t, condition)
-                return self._to_x0(y, t, guidance.guide(*both.chunk(2), omega))
+                    prediction = self.denoiser(y, t, condition)[0]
+                else:
+                    prediction = guidance.guide(*self.denoiser(torch.cat([y, y]), t, condition)[0].chunk(2), omega)
+                x0 = self._to_x0(y, t, prediction)
+                return self._mean_item(x0, items) if cfg.objective == "cross_entropy" else x0
 
             y = samplers.sample(predict_x0, noise, self.schedule, sampler, steps, trajectory=trajectory)
         return y.unflatten(-2, (len(c), n))
@@ -215,6 +220,13 @@ class Diffusion(nn.Module):
         if self.config.prediction_type == "sample":
             return prediction
         return epsilon_to_x0(y_t, t, prediction, self.alpha_bar)
+
+    def _mean_item(self, x0: Tensor, items: Tensor | None) -> Tensor:
+        """The mean item under the softmax that the cross-entropy trains, in blocks of rows."""
+        if items is None:
+            raise ValueError("objective 'cross_entropy' needs items, shape (m, dim), to sample")
+        directions, scale = F.normalize(items, dim=1).T, self.log_scale.exp()
+        return torch.cat([(scale * F.normalize(x, dim=1) @ directions).softmax(1) @ items for x in x0.split(2048)])
 
     def _cross_entropy(self, x0: Tensor, items: Tensor | None, target: Tensor | None, generator) -> Tensor:
         """-log softmax of scale * cosine(x0, items) at the target, mean over the batch."""

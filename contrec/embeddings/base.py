@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import ClassVar
 
+import numpy as np
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from contrec.checks import one_of
 from contrec.data.interactions import Cases, Split
@@ -102,3 +104,32 @@ def make(kind: str, split: Split, *, seed: int = 0, progress: bool = False, **se
         ValueError: for an unknown kind or a setting out of range.
     """
     return provider(kind).fit(split, seed=seed, progress=progress, **settings)
+
+
+class Ranker:
+    """The ranking that the vectors alone give, behind the protocol's ``score``: for choices made while fitting.
+
+    Args:
+        embeddings: fitted.
+        cosine: True for the cosine, False for the inner product.
+        held_out: of :meth:`Embeddings.users`.
+    """
+
+    def __init__(self, embeddings: Embeddings, cosine: bool = True, held_out: bool = False):
+        self.embeddings, self.cosine, self.held_out = embeddings, cosine, held_out
+
+    def score(self, cases: Cases) -> np.ndarray:
+        """Float32, shape (B, m)."""
+        users, items = self.embeddings.users(cases, self.held_out), self.embeddings.items
+        if self.cosine:
+            users, items = normalize(users, dim=1), normalize(items, dim=1)
+        return (users @ items.T).numpy()
+
+    def quality(self, cases: Cases, at_most: int = 2000, seed: int = 0) -> float:
+        """NDCG@10 over at most so many cases, the same ones for a seed; 0 without cases."""
+        from contrec.evaluation import evaluate
+
+        if len(cases) == 0:
+            return 0.0
+        rows = np.sort(np.random.default_rng(seed).permutation(len(cases))[:at_most])
+        return evaluate(self, cases.select(rows)).metrics()["NDCG@10"]

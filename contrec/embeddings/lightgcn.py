@@ -14,8 +14,7 @@ from tqdm.auto import tqdm
 from contrec.baselines.matrices import interaction_matrix
 from contrec.checks import in_range, one_of, positive
 from contrec.data.interactions import Cases, Split
-from contrec.embeddings.base import Embeddings
-from contrec.evaluation import evaluate
+from contrec.embeddings.base import Embeddings, Ranker
 
 
 class LightGCNEmbeddings(Embeddings):
@@ -83,7 +82,6 @@ class LightGCNEmbeddings(Embeddings):
         operator = symmetric_operator(matrix)
         optimizer = torch.optim.Adam(model.parameters(), lr=lr)
         rows = torch.from_numpy(np.stack(matrix.nonzero()).astype(np.int64))
-        stop_on = split.validation.select(_sample(len(split.validation), 2000, seed))
         best, kept, since = -1.0, None, 0
         for epoch in tqdm(range(epochs), desc="LightGCN", disable=not progress):
             for part in torch.randperm(rows.shape[1], generator=generator).split(batch_size):
@@ -105,7 +103,7 @@ class LightGCNEmbeddings(Embeddings):
                 continue
             with torch.no_grad():
                 items = model.get_embedding(operator)[matrix.shape[0] :].clone()
-            quality = _validation_ndcg(cls(items, degrees, {}), stop_on, cosine=loss == "softmax")
+            quality = Ranker(cls(items, degrees, {}), cosine=loss == "softmax").quality(split.validation, seed=seed)
             best, kept, since = (quality, items, 0) if quality > best else (best, kept, since + 1)
             if since == patience:
                 break
@@ -206,22 +204,3 @@ def unit_variance(vectors: Tensor, train_items: np.ndarray) -> Tensor:
     """
     known = torch.from_numpy(np.unique(train_items))
     return vectors / vectors[known].std(0).clamp_min(1e-12)
-
-
-class _Ranker:
-    def __init__(self, embeddings, cosine):
-        self.embeddings, self.cosine = embeddings, cosine
-
-    def score(self, cases):
-        users, items = self.embeddings.users(cases), self.embeddings.items
-        return (users @ (normalize(items, dim=1) if self.cosine else items).T).numpy()
-
-
-def _validation_ndcg(embeddings, cases: Cases, cosine: bool) -> float:
-    if len(cases) == 0:
-        return 0.0
-    return evaluate(_Ranker(embeddings, cosine), cases).metrics()["NDCG@10"]
-
-
-def _sample(n: int, at_most: int, seed: int) -> np.ndarray:
-    return np.sort(np.random.default_rng(seed).permutation(n)[:at_most])

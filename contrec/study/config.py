@@ -39,6 +39,7 @@ RECIPES: dict[str, dict] = {
         "diffusion.n_samples": 32,
         "diffusion.null_condition": "learned",
         "diffusion.guidance_strength": 0.0,
+        "diffusion.dropout": 0.3,
         "training.llm_weight": 0.1,
         "training.dispersion_weight": 0.1,
     },
@@ -63,7 +64,7 @@ PRESETS: dict[str, dict] = {
 # Settings that hold for one recipe on one preset
 BOTH: dict[tuple[str, str], dict] = {("paper", "gpu"): {"language.quantize": True}}
 # What `tuned` chose per dataset, on validation users
-TUNED: dict[str, dict] = {"lastfm": {"training.cases": "set"}}
+TUNED: dict[str, dict] = {"lastfm": {"training.cases": "set", "embeddings": {"dim": 64, "popularity": 0.6}}}
 
 
 @dataclass(frozen=True)

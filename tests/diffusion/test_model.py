@@ -112,10 +112,10 @@ def test_a_draw_that_hits_the_target_is_no_negative():
 @BOTH
 def test_a_user_has_the_same_samples_in_any_batch(config):
     model, (_, c, known) = make(config), batch()
-    user, seeds = known["user"], row_seeds(3, torch.arange(6))
-    whole = model.sample(c, user=user, seeds=seeds, n_samples=3, guidance_strength=2.0)
+    user, items, seeds = known["user"], known["items"], row_seeds(3, torch.arange(6))
+    whole = model.sample(c, user=user, items=items, seeds=seeds, n_samples=3, guidance_strength=2.0)
     order = torch.tensor([5, 2, 0])
-    part = model.sample(c[order], user=user[order], seeds=seeds[order], n_samples=2, guidance_strength=2.0)
+    part = model.sample(c[order], user=user[order], items=items, seeds=seeds[order], n_samples=2, guidance_strength=2.0)
     assert whole.shape == (6, 3, 8)
     torch.testing.assert_close(part, whole[order, :2], rtol=1e-4, atol=1e-4)
     assert (whole[:, 0] - whole[:, 1]).abs().max() > 1e-3  # samples of one user differ
@@ -124,7 +124,7 @@ def test_a_user_has_the_same_samples_in_any_batch(config):
 @BOTH
 def test_no_guidance_is_one_call_and_agrees_with_its_limit(config):
     model, (_, c, known) = make(config), batch()
-    settings = {"user": known["user"], "seeds": row_seeds(0, torch.arange(6))}
+    settings = {"user": known["user"], "items": known["items"], "seeds": row_seeds(0, torch.arange(6))}
     without = model.sample(c, guidance_strength=0.0, **settings)
     torch.testing.assert_close(model.sample(c, guidance_strength=1e-9, **settings), without, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(model.sample(c, guidance_strength=4.0, **settings), without, rtol=1e-3, atol=1e-3)
@@ -132,11 +132,23 @@ def test_no_guidance_is_one_call_and_agrees_with_its_limit(config):
 
 @BOTH
 def test_trajectory_ends_at_the_sample(config):
-    model, (_, c, _) = make(config), batch()
-    seeds = row_seeds(0, torch.arange(6))
-    path = model.sample(c, seeds=seeds, n_samples=2, trajectory=True)
+    model, (_, c, known) = make(config), batch()
+    settings = {"seeds": row_seeds(0, torch.arange(6)), "items": known["items"], "n_samples": 2}
+    path = model.sample(c, **settings, trajectory=True)
     assert path.shape == (config.sampler_steps + 1, 6, 2, 8)
-    assert torch.equal(path[-1], model.sample(c, seeds=seeds, n_samples=2))
+    assert torch.equal(path[-1], model.sample(c, **settings))
+
+
+def test_samples_of_a_cross_entropy_head_are_mean_items():
+    """Score interpolation: the last step returns x0, so a sample lies in the convex hull of the catalogue."""
+    model, (_, c, known) = make(TUNED), batch(m=2)
+    y = model.sample(c, items=known["items"], seeds=row_seeds(0, torch.arange(6)))[:, 0]
+    a, b = known["items"]
+    share = ((y - a) @ (b - a)) / (b - a).square().sum()
+    torch.testing.assert_close(y, a + share[:, None] * (b - a), rtol=1e-4, atol=1e-4)
+    assert (share >= -1e-4).all() and (share <= 1 + 1e-4).all()
+    with pytest.raises(ValueError, match="needs items"):
+        model.sample(c, seeds=row_seeds(0, torch.arange(6)))
 
 
 @BOTH
@@ -144,7 +156,8 @@ def test_answers_are_repeatable_and_leave_the_mode_alone(config):
     model, (_, c, known) = make(config).train(), batch()
     seeds = row_seeds(0, torch.arange(6))
     assert torch.equal(model.point(c, user=known["user"]), model.point(c, user=known["user"]))
-    assert torch.equal(model.sample(c, seeds=seeds), model.sample(c, seeds=seeds))
+    settings = {"seeds": seeds, "items": known["items"]}
+    assert torch.equal(model.sample(c, **settings), model.sample(c, **settings))
     assert model.training and model.point(c).shape == (6, 8)
 
 

@@ -9,9 +9,9 @@ import torch
 from contrec import data
 from contrec.data.interactions import Cases, Interactions
 from contrec.embeddings import Embeddings, make
+from contrec.embeddings.base import Ranker
 from contrec.embeddings.item_relations import ease_relation, neighbour_relation, tag_matrix
-from contrec.embeddings.relation import equal_length, singular_vectors, without_users
-from contrec.evaluation import evaluate
+from contrec.embeddings.relation import POPULARITY, RelationEmbeddings, equal_length, singular_vectors, without_users
 from contrec.paths import mirror
 
 N_ITEMS, DIM = 40, 16
@@ -151,6 +151,27 @@ def test_state_round_trip_is_exact(relation, split):
     assert back.state()[1] == settings
 
 
+def test_popularity_is_chosen_on_held_out_train_cases(split):
+    chosen = make("relation", split, dim=DIM)
+    quality = {}
+    for b in POPULARITY:
+        fixed = make("relation", split, dim=DIM, popularity=b)
+        quality[b] = Ranker(fixed, held_out=True).quality(split.train_cases)
+    assert quality[chosen.settings["popularity"]] == max(quality.values()) > min(quality.values())
+    shuffled = [replace(c, target=np.roll(c.target, 1)) for c in (split.validation, split.test)]
+    blind = make("relation", replace(split, validation=shuffled[0], test=shuffled[1]), dim=DIM)
+    assert torch.equal(blind.items, chosen.items)  # held-out rows reach nothing
+
+
+def test_ranker_leaves_lengths_out_of_the_cosine_only(relation, split):
+    longer = RelationEmbeddings(relation.items * torch.arange(1, 41)[:, None], *list(relation.tensors().values())[1:],
+                                relation.settings)  # fmt: skip
+    assert np.allclose(Ranker(longer).score(split.test), Ranker(relation).score(split.test), atol=1e-5)
+    inner = Ranker(longer, cosine=False).score(split.test)
+    assert np.allclose(inner, (longer.users(split.test) @ longer.items.T).numpy())
+    assert Ranker(relation).quality(split.test.select(slice(0, 0))) == 0
+
+
 def test_bad_settings_are_named(split):
     bad = {"dim": 3, "folds": 1, "decay": 0.0, "ridge": 0.0, "tag_weight": -1.0, "relation": "svd", "popularity": -1.0}
     for name, value in bad.items():
@@ -171,19 +192,6 @@ def test_lastfm_released_ranking():
         pytest.skip("real data: set CONTREC_MIRROR to a folder with the official archives")
     real = data.split(*data.load("lastfm", "released"))
     relation = make("relation", real)
-    assert evaluate(Cosine(relation), real.validation).metrics()["NDCG@10"] == pytest.approx(0.0594, abs=0.002)
-    rows = np.arange(0, len(real.train_cases), 4)
-    cases = real.train_cases.select(rows)
-    plain, crossed = (evaluate(Cosine(relation, h), cases).metrics()["NDCG@10"] for h in (False, True))
+    assert Ranker(relation).quality(real.validation) == pytest.approx(0.0594, abs=0.002)
+    plain, crossed = (Ranker(relation, held_out=h).quality(real.train_cases) for h in (False, True))
     assert crossed < plain - 0.005  # a user's own rows make their training cases easier than they should be
-
-
-class Cosine:
-    """The ranking that the vectors alone give."""
-
-    def __init__(self, embeddings, held_out: bool = False):
-        self.embeddings, self.held_out = embeddings, held_out
-
-    def score(self, cases):
-        users = torch.nn.functional.normalize(self.embeddings.users(cases, held_out=self.held_out), dim=1)
-        return (users @ torch.nn.functional.normalize(self.embeddings.items, dim=1).T).numpy()
