@@ -1,17 +1,19 @@
-"""The command ``contrec``: run a study or a notebook, list what is there, compare runs, recommend."""
+"""The command "contrec": run a study or a notebook, list what is there, compare runs, recommend."""
 
 from __future__ import annotations
 
 import argparse
 import ast
 import itertools
+import os
 import sys
 import traceback
 from pathlib import Path
 
 from . import paths
 
-EXPECTED_ERRORS = (ValueError, FileNotFoundError)  # what a user can cause and cure; DataError is a ValueError
+# what a user can cause and cure; DataError is a ValueError, and a backbone that cannot be had an OSError
+EXPECTED_ERRORS = (ValueError, OSError)
 NOTEBOOK_MODULES = ("papermill", "nbformat", "nbconvert", "ipykernel", "ipykernel_launcher")
 
 
@@ -44,30 +46,44 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     study = _add(commands, "study", _study, "train what is missing, then run every notebook")
-    study.add_argument("--datasets", type=_words, default=["planted"], metavar="NAME,...", help="default: planted")
+    study.add_argument(
+        "--datasets",
+        type=_words,
+        default=["planted"],
+        metavar="NAME,...",
+        help="planted (default) | lastfm | ml1m | beauty | beauty_positive | games | software | table",
+    )
+    study.add_argument(
+        "--path",
+        metavar="FILE",
+        help="your own interactions for --datasets table: .csv or .parquet with columns user, item, timestamp and, "
+        "where known, rating, title, brand, category; trained and evaluated without notebooks",
+    )
     study.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
-    study.add_argument("--recipes", type=_words, default=["tuned"], metavar="NAME,...", help="default: tuned")
+    study.add_argument("--recipes", type=_words, default=["tuned"], metavar="NAME,...", help="paper | tuned (default)")
     study.add_argument("--seeds", type=_numbers, default=[0], metavar="N,...", help="one training run each; default: 0")
-    study.add_argument("--models", type=_words, default=["contrec"], metavar="NAME,...", help="default: contrec")
-    study.add_argument("--source", help="raw | released | planted; default: planted for planted, else raw")
+    study.add_argument("--models", type=_words, default=["contrec"], metavar="NAME,...", help="contrec (default)")
+    study.add_argument("--source", help="raw (default) | released | sample (of software)")
     study.add_argument("--split", default="leave_one_out", help="leave_one_out (default) | time_point")
     study.add_argument("--no-notebooks", action="store_true", help="train (or resume) the runs only")
 
     run = _add(commands, "run", _run, "execute one notebook with other parameters")
     run.add_argument("notebook", metavar="NOTEBOOK", help="its name or number, such as 03_training or 03")
     run.add_argument(
-        *("-p", "--parameter"), nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters"
-    )
+        *("-p", "--parameter"), nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
+        help="one of the notebook's parameters, such as -p dataset lastfm -p seeds '[0, 1]'; may be repeated",
+    )  # fmt: skip
 
     _add(commands, "datasets", _datasets, "which datasets are here, from where, with statistics")
-    _add(commands, "runs", _runs, "finished runs and their results")
+    _add(commands, "runs", _runs, "finished runs and floors, with their results")
 
     compare = _add(commands, "compare", _compare, "paired bootstrap of two runs on their kept ranks")
-    compare.add_argument("run_a", metavar="RUN")
-    compare.add_argument("run_b", metavar="RUN")
+    named = "its name in `contrec runs`, or the beginning of it"
+    compare.add_argument("run_a", metavar="RUN", help=f"{named}; NAME:contrec/user-token is a control kept with it")
+    compare.add_argument("run_b", metavar="RUN", help="what it is compared with: differences are first minus second")
 
     recommend = _add(commands, "recommend", _recommend, "ranked items with their preference text from a finished run")
-    recommend.add_argument("run", metavar="RUN")
+    recommend.add_argument("run", metavar="RUN", help=named)
     who = recommend.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", help="a user of the run's dataset, by original id")
     who.add_argument("--history", type=_words, metavar="ID,...", help="original item ids, oldest first")
@@ -98,17 +114,24 @@ def _numbers(text: str) -> list[int]:
 
 
 def _study(options) -> int:
-    from .checks import one_of
     from .data import SOURCES_OF
+    from .study.config import Config
     from .study.runner import run_all
 
-    for dataset in options.datasets:
-        one_of("dataset", dataset, tuple(SOURCES_OF))
-        one_of(f"source of {dataset}", options.source or SOURCES_OF[dataset][0], SOURCES_OF[dataset])
+    own_file = "table" in options.datasets
+    if own_file and options.path is None:
+        raise ValueError("dataset table is a file of your own: name it with --path FILE (.csv or .parquet)")
+    if options.path is not None and options.datasets != ["table"]:
+        raise ValueError(f"--path belongs to --datasets table, got --datasets {','.join(options.datasets)}")
+    for dataset, recipe, model in itertools.product(options.datasets, options.recipes, options.models):
+        Config.from_parameters(
+            model, recipe, options.preset, dataset=dataset, source=options.source, split=options.split,
+            seeds=options.seeds,
+        )  # fmt: skip
     failed = []
     for dataset in options.datasets:
         combinations = list(itertools.product(options.recipes, options.seeds, options.models))
-        if options.no_notebooks or len(combinations) > 1:
+        if options.no_notebooks or own_file or len(combinations) > 1:
             from .study.runs import train_runs
 
             train_runs(
@@ -120,8 +143,9 @@ def _study(options) -> int:
                 seeds=options.seeds,
                 models=options.models,
                 progress=True,
+                path=options.path,
             )
-        if options.no_notebooks:
+        if options.no_notebooks or own_file:
             continue
         shared = {"dataset": dataset, "preset": options.preset, "recipe": options.recipes[0], "seeds": options.seeds}
         if options.models != ["contrec"]:
@@ -134,7 +158,7 @@ def _study(options) -> int:
         outcomes = run_all(shared, folder, say=_say, progress=sys.stderr.isatty())
         failed += [o for o in outcomes if o.error]
         _say(f"executed notebooks (.ipynb and .html, with tables and figures): {folder}")
-    _say(f"runs and other artifacts: {paths.artifacts()}")
+    _say(f"runs and other artifacts: {paths.artifacts()}; `contrec runs` lists them")
     if failed:
         print(f"contrec: {len(failed)} failed: {', '.join(str(o.path) for o in failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -198,6 +222,8 @@ def _recommend(options) -> int:
         raise ValueError("--all needs --out FILE.parquet (or .csv)")
     if options.out is not None and options.out.suffix not in (".parquet", ".csv"):
         raise ValueError(f"--out must end in .parquet or .csv, got {options.out}")
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)  # told now rather than after all users were asked
     from .study.runs import recommend
 
     users = None if options.user is None else [options.user]
@@ -205,11 +231,15 @@ def _recommend(options) -> int:
     if options.out is None:
         _say(_table(found))
         return 0
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    if options.out.suffix == ".parquet":
-        found.to_parquet(options.out, index=False)
-    else:
-        found.to_csv(options.out, index=False)
+    part = options.out.with_name(f".{options.out.stem}.{os.getpid()}{options.out.suffix}")
+    try:
+        if options.out.suffix == ".parquet":
+            found.to_parquet(part, index=False)
+        else:
+            found.to_csv(part, index=False)
+        os.replace(part, options.out)  # whole or not at all
+    finally:
+        part.unlink(missing_ok=True)
     _say(f"{len(found)} rows: {options.out}")
     return 0
 

@@ -36,6 +36,7 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     """
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
+    _check_path(name, settings.get("path"))
     if name in ("planted", "table"):
         from . import planted, table
 
@@ -63,15 +64,17 @@ def inputs(name: str, source: str | None = None, path=None) -> dict[str, str]:
         name, source: as in :func:`load`.
         path: the file of "table".
     """
-    from . import amazon, download, lastfm, movielens, released
+    from . import amazon, download, lastfm, movielens, released, table
 
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
+    _check_path(name, path)
     if name == "planted":
         return {}
     if name == "table":
         from pathlib import Path
 
+        table.check_file(path)
         return {Path(path).name: download.sha256(path)}
     if source == "released":
         # side information that the loader adds from a raw archive when it is here
@@ -81,6 +84,13 @@ def inputs(name: str, source: str | None = None, path=None) -> dict[str, str]:
         return download.inputs((amazon.SAMPLE,))
     files = {"lastfm": lastfm.FILES, "ml1m": movielens.FILES, "beauty_positive": amazon.FILES["beauty"]}
     return download.inputs(files[name] if name in files else amazon.FILES[name])
+
+
+def _check_path(name: str, path) -> None:
+    if name == "table" and path is None:
+        raise DataError("dataset 'table' is a file of your own: name it with path='my.csv' (.csv or .parquet)")
+    if name != "table" and path is not None:
+        raise DataError(f"dataset {name!r} has no path, got {str(path)!r}; a file of your own is dataset 'table'")
 
 
 def _source(name: str, source: str | None) -> str:

@@ -72,11 +72,16 @@ def load(
     return interactions, make_catalogue(interactions.item_ids, texts.get(title), texts.get(brand), values)
 
 
+def check_file(path: str | Path) -> None:
+    """Raise DataError unless ``path`` is a file."""
+    if not Path(path).is_file():
+        raise DataError(f"{path} does not exist; give the path of a .csv or .parquet file")
+
+
 def _read(path: Path):
     import pandas as pd
 
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; give the path of a .csv or .parquet file")
+    check_file(path)
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)

@@ -17,7 +17,7 @@ from contrec.embeddings.base import Embeddings, Ranker
 from contrec.embeddings.item_relations import ease_relation, neighbour_relation
 
 LARGEST_EASE = 6000  # items; above, the dense inverse takes minutes on a CPU
-POPULARITY = (0.15, 0.3, 0.6, 1.0, 2.0)  # values of b that are tried
+POPULARITY = (0.15, 0.3, 0.6, 1.0, 2.0)  # values of b that "neighbours" tries
 
 
 class RelationEmbeddings(Embeddings):
@@ -59,7 +59,7 @@ class RelationEmbeddings(Embeddings):
     ) -> RelationEmbeddings:
         """Vectors of a split.
 
-        Other defaults of "ease" were chosen on LastFM, on up to 10 hidden train items a user and on validation; those of
+        Defaults of "ease" were chosen on LastFM, on up to 10 hidden train items a user and on validation; those of
         "neighbours" on Beauty's validation.
 
         Args:
@@ -70,8 +70,9 @@ class RelationEmbeddings(Embeddings):
                 "ease" for up to 6,000 items with tags (LastFM), else "neighbours", which knows the order of a history.
             factor: what the SVD is taken of: "histories" (rows of X R) | "relation" (R). None: "histories" for "ease".
             dim: width d, at least 4.
-            popularity: b, at least 0. None: the best of .15, .3, .6, 1 and 2 by NDCG@10 of at most 2,000 held-out train
-                cases; data sets differ (LastFM at 64 dimensions .6, Beauty at 256 1).
+            popularity: b, at least 0. None: for "ease" 4.8 / sqrt(d), as cosines narrow with the width (.6 at 64, .3 at
+                256); for "neighbours" the best of .15, .3, .6, 1 and 2 by NDCG@10 of at most 2,000 held-out train
+                cases, since data sets differ (at 256 dimensions ML-1M takes .15, Beauty 1).
             decay: weight of a history item per step back, in (0, 1]. None: 1 for "ease", .7 for "neighbours".
             folds: how often R is computed without a part of the users (user index modulo ``folds``), at least 2.
             of_relation: settings of :mod:`contrec.embeddings.item_relations`.
@@ -103,9 +104,12 @@ class RelationEmbeddings(Embeddings):
         queries = [np.ascontiguousarray(q, np.float32) for q in (full @ vectors, np.stack(without))]
         queries = [torch.from_numpy(q) for q in queries]
         settings = {"relation": relation, "factor": factor, "dim": dim, "decay": decay, "folds": folds, **of_relation}
+        if popularity is not None:
+            tried = (float(popularity),)
+        else:
+            tried = {"ease": (4.8 / dim**0.5,), "neighbours": POPULARITY}[relation]
         candidates = [
-            cls(torch.from_numpy(equal_length(vectors, b)), *queries, {"popularity": b, **settings})
-            for b in (POPULARITY if popularity is None else (float(popularity),))
+            cls(torch.from_numpy(equal_length(vectors, b)), *queries, {"popularity": b, **settings}) for b in tried
         ]
         if len(candidates) == 1:
             return candidates[0]

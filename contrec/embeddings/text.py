@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -113,8 +115,15 @@ def encode(
     texts: list[str], encoder: str, batch_size: int = 128, progress: bool = False, download: bool = False
 ) -> np.ndarray:
     """Sentence vectors on the CPU, float32, shape (len(texts), d); OSError if the encoder is not to be had."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
     from sentence_transformers import SentenceTransformer
 
+    if not download and not Path(encoder).is_dir():  # by its folder: a name makes some readers ask the hub nevertheless
+        try:
+            encoder = snapshot_download(encoder, local_files_only=True)
+        except HFValidationError as error:
+            raise OSError(f"no such folder, and no name of the hub: {encoder}") from error
     model = SentenceTransformer(encoder, device="cpu", local_files_only=not download)
     return model.encode(texts, batch_size=batch_size, show_progress_bar=progress).astype(np.float32)
 

@@ -154,23 +154,21 @@ def floor(config: Config, name: str, seed: int = 0, progress: bool = False) -> P
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def results(config: Config, *, controls: bool = True, progress: bool = False) -> pd.DataFrame:
+def results(config: Config, *, progress: bool = False) -> pd.DataFrame:
     """Floors, then the run and its controls, for every seed of the config: one row per model, seed and metric.
 
+    Deterministic floors and the random-backbone control, which is a training of its own, are run for the first seed.
     Columns as in ``data/reproduced``. What is in the store is not run again.
     """
-    frames = []
+    frames, run = [], {"recipe": config.recipe, "preset": config.preset}
     for name in FLOORS:
-        seeds = config.seeds if name == "lightgcn" else config.seeds[:1]
-        for seed in seeds:
+        for seed in config.seeds if name == "lightgcn" else config.seeds[:1]:
             frames.append(_rows(config, floor(config, name, seed, progress), seed, recipe="", preset=""))
     for seed in config.seeds:
-        rows = _rows(config, evaluated(config, seed, progress), seed, recipe=config.recipe, preset=config.preset)
-        frames.append(rows if controls else rows[rows.model == "contrec"])
-        if controls and config.recommender.language.backbone == "tiny":
-            frames.append(
-                _rows(*random_backbone(config, seed, progress), seed, recipe=config.recipe, preset=config.preset)
-            )
+        frames.append(_rows(config, evaluated(config, seed, progress), seed, **run))
+    if config.recommender.language.backbone == "tiny":
+        seed = config.seeds[0]
+        frames.append(_rows(*random_backbone(config, seed, progress), seed, **run))
     return pd.concat(frames, ignore_index=True)[COLUMNS]
 
 
@@ -208,14 +206,17 @@ def _run_of(folder: Path) -> str:
 
 def train_runs(
     dataset: str, source: str | None, split: str, preset: str, recipes: list[str], seeds: list[int],
-    models: list[str] = ("contrec",), progress: bool = False,
+    models: list[str] = ("contrec",), progress: bool = False, path: str | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Train and evaluate every combination that is not in the store yet; going on where an earlier call stopped."""
+    """Train and evaluate every combination that is not in the store yet; going on where an earlier call stopped.
+
+    ``path`` is the file of dataset "table".
+    """
     frames = []
     for model in models:
         for recipe in recipes:
             config = Config.from_parameters(
-                model, recipe, preset, dataset=dataset, source=source, split=split, seeds=seeds
+                model, recipe, preset, dataset=dataset, source=source, split=split, seeds=seeds, path=path
             )
             frames.append(results(config, progress=progress))
     return pd.concat(frames).drop_duplicates(subset=[c for c in COLUMNS if c != "revision"])

@@ -21,7 +21,7 @@ RECORD = Path(__file__).with_name("stage_versions.json")
 # Stage -> its modules and folders. A stage also depends on those before it, through the fingerprints in its key.
 STAGES: dict[str, tuple[str, ...]] = {
     "data": ("data",),
-    "embeddings": ("embeddings",),
+    "embeddings": ("embeddings", *(f"baselines/{name}.py" for name in ("ease", "itemknn", "matrices", "transitions"))),
     "tokenizers": ("tokenizers",),
     "recommender": ("language", "diffusion", "network.py", "retriever.py", "training.py", "recommender.py"),
     "baselines": ("baselines",),

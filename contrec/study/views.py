@@ -196,11 +196,12 @@ def paired_differences(config: Config, metrics=("HR@10", "NDCG@10")) -> pd.DataF
     rows = []
     for seed in config.seeds:
         kept = runs.kept_evaluations(runs.evaluated(config, seed))
-        kept |= runs.kept_evaluations(runs.random_backbone(config, seed)[1])
+        if seed == config.seeds[0] and config.recommender.language.backbone == "tiny":
+            kept |= runs.kept_evaluations(runs.random_backbone(config, seed)[1])
         for name in ("ease", "lightgcn", "popularity"):
             own = seed if name == "lightgcn" else config.seeds[0]
             kept |= runs.kept_evaluations(runs.floor(config, name, own))
-        for a, b in PAIRS:
+        for a, b in ((a, b) for a, b in PAIRS if b in kept):
             for metric in metrics:
                 outcome = paired_bootstrap(kept[a], kept[b], metric)
                 low, high = outcome["interval"]

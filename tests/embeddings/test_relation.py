@@ -152,14 +152,15 @@ def test_state_round_trip_is_exact(relation, split):
 
 
 def test_popularity_is_chosen_on_held_out_train_cases(split):
-    chosen = make("relation", split, dim=DIM)
+    settings = {"dim": DIM, "relation": "neighbours"}
+    chosen = make("relation", split, **settings)
     quality = {}
     for b in POPULARITY:
-        fixed = make("relation", split, dim=DIM, popularity=b)
+        fixed = make("relation", split, popularity=b, **settings)
         quality[b] = Ranker(fixed, held_out=True).quality(split.train_cases)
     assert quality[chosen.settings["popularity"]] == max(quality.values()) > min(quality.values())
     shuffled = [replace(c, target=np.roll(c.target, 1)) for c in (split.validation, split.test)]
-    blind = make("relation", replace(split, validation=shuffled[0], test=shuffled[1]), dim=DIM)
+    blind = make("relation", replace(split, validation=shuffled[0], test=shuffled[1]), **settings)
     assert torch.equal(blind.items, chosen.items)  # held-out rows reach nothing
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,9 +35,11 @@ def fused(split):
     return make("fused", split, lightgcn=GRAPH, text={"encoder": None, "tfidf_dim": 12})
 
 
-def test_missing_encoder_falls_back_and_says_so(split, tmp_path):
-    embeddings = make("text", split, encoder=str(tmp_path / "none"), tfidf_dim=6)
-    assert embeddings.source == FALLBACK == embeddings.state()[1]["source"]
+def test_missing_encoder_falls_back_and_says_so(split, tmp_path, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: pytest.fail("the network was asked without download"))
+    for encoder in (str(tmp_path / "none"), "nobody/no-such-encoder"):
+        embeddings = make("text", split, encoder=encoder, tfidf_dim=6)
+        assert embeddings.source == FALLBACK == embeddings.state()[1]["source"]
     with pytest.raises(OSError, match="cannot be loaded.*fallback"):
         make("text", split, encoder=str(tmp_path / "none"), fallback="error")
 
