@@ -4,8 +4,12 @@ from __future__ import annotations
 
 
 def in_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise ValueError unless ``low <= value <= high``."""
-    if not (low <= value <= high):
+    """Raise ValueError unless ``low <= value <= high`` (NaN and what is no number never do)."""
+    try:
+        inside = low <= value <= high
+    except TypeError:
+        raise ValueError(f"{name} must be a number in [{low}, {high}], got {value!r}") from None
+    if not inside:
         raise ValueError(f"{name} must lie in [{low}, {high}], got {value}")
 
 

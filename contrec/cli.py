@@ -28,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
         if error.name not in NOTEBOOK_MODULES:
             raise
         return _fail(f"{error.name} is not installed: pip install -c constraints.txt -e '.[notebooks]'")
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except EXPECTED_ERRORS as error:
         if options.traceback:
             traceback.print_exc()
@@ -114,6 +117,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _study(options) -> int:
+    from .checks import one_of
     from .data import SOURCES_OF
     from .study.config import Config
     from .study.runner import run_all
@@ -123,6 +127,9 @@ def _study(options) -> int:
         raise ValueError("dataset table is a file of your own: name it with --path FILE (.csv or .parquet)")
     if options.path is not None and options.datasets != ["table"]:
         raise ValueError(f"--path belongs to --datasets table, got --datasets {','.join(options.datasets)}")
+    for dataset in options.datasets:
+        one_of("dataset", dataset, tuple(SOURCES_OF))
+        one_of(f"source of {dataset}", options.source or SOURCES_OF[dataset][0], SOURCES_OF[dataset])
     for dataset, recipe, model in itertools.product(options.datasets, options.recipes, options.models):
         Config.from_parameters(
             model, recipe, options.preset, dataset=dataset, source=options.source, split=options.split,

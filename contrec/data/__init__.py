@@ -37,6 +37,8 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
     _check_path(name, settings.get("path"))
+    if name != "table":
+        settings.pop("path", None)
     if name in ("planted", "table"):
         from . import planted, table
 

@@ -121,9 +121,15 @@ def split(
 
     Raises:
         ValueError: for an unknown protocol.
-        DataError: if nothing is left to train on or to test, or times are missing.
+        DataError: if nothing is left to train on or to test, times are missing, or the catalogue is another one's.
     """
     one_of("protocol", protocol, PROTOCOLS)
+    if not np.array_equal(catalogue.item_ids, interactions.item_ids):
+        raise DataError(
+            f"{interactions.name}: the catalogue holds {len(catalogue)} items and the interactions know "
+            f"{interactions.n_items}, which must be the same in the same order; "
+            "make it with contrec.data.facets.make_catalogue(interactions.item_ids, ...)"
+        )
     if protocol == "leave_one_out":
         parts = leave_one_out(interactions)
     else:

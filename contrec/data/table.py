@@ -49,7 +49,7 @@ def load(
         if column not in table.columns:
             raise DataError(
                 f"{path} has no column {column!r} (columns: {', '.join(map(str, table.columns))}); "
-                f"name the {role} column with {role}=..."
+                f"rename the {role} column to {role!r}, or name it with {role}=..."
             )
     if not len(table):
         raise DataError(f"{path} has a header but no rows; write one interaction a row")
@@ -75,7 +75,8 @@ def load(
 def check_file(path: str | Path) -> None:
     """Raise DataError unless ``path`` is a file."""
     if not Path(path).is_file():
-        raise DataError(f"{path} does not exist; give the path of a .csv or .parquet file")
+        problem = "is a folder" if Path(path).is_dir() else "does not exist"
+        raise DataError(f"{path} {problem}; give the path of a .csv or .parquet file")
 
 
 def _read(path: Path):

@@ -162,8 +162,9 @@ class Diffusion(nn.Module):
             user: user tokens for the direct head, shape (B, dim), or None.
             seeds: one seed a user, int64 >= 0, shape (B,), as from ``row_seeds(seed, user_ids)``: a user's vectors then
                 depend neither on the batch nor on how many samples are drawn.
-            items: the catalogue, shape (m, dim), for objective "cross_entropy": what was trained is a softmax over it, and
-                the best guess of y_0 is the mean item under that softmax (Dieleman et al., 2022, "score interpolation").
+            items: the catalogue, shape (m, dim), for objective "cross_entropy": what was trained is a softmax over
+                it, and the best guess of y_0 is the mean item under that softmax ("score interpolation", Dieleman et
+                al., 2022).
             n_samples, sampler, steps, guidance_strength: the config's where None.
             trajectory: return the vectors at every step too.
 

@@ -49,8 +49,9 @@ RECIPES: dict[str, dict] = {
 PRESETS: dict[str, dict] = {
     "tiny": {
         "language.hidden": 64, "language.layers": 2, "language.vocabulary": 1024, "language.max_input": 512,
-        "tokenizer.width": 64, "tokenizer.epochs": 30, "diffusion.width": 128, "diffusion.noise_draws": 4,
-        "training.epochs": 4, "training.cases_per_user": 1, "training.batch_size": 32,
+        "language.history_cap": 10, "tokenizer.width": 64, "tokenizer.epochs": 40, "tokenizer.batch_size": 64, "tokenizer.lr": 3e-3,
+        "diffusion.width": 64, "diffusion.noise_draws": 4, "training.epochs": 3, "training.cases_per_user": 2,
+        "training.batch_size": 32, "training.lr": 2e-3,
     },
     "laptop": {
         "language.hidden": 128, "language.layers": 2, "training.epochs": 8, "training.cases_per_user": 2,
@@ -64,7 +65,10 @@ PRESETS: dict[str, dict] = {
 # Settings that hold for one recipe on one preset
 BOTH: dict[tuple[str, str], dict] = {("paper", "gpu"): {"language.quantize": True}}
 # What `tuned` chose per dataset, on validation users
-TUNED: dict[str, dict] = {"lastfm": {"training.cases": "set", "embeddings": {"dim": 64, "popularity": 0.6}}}
+TUNED: dict[str, dict] = {
+    "planted": {"embeddings": {"dim": 32, "following": 0.5, "decay": 0.8}},
+    "lastfm": {"training.cases": "set", "embeddings": {"dim": 64, "popularity": 0.6}},
+}
 
 
 @dataclass(frozen=True)

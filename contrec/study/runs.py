@@ -22,6 +22,7 @@ from contrec.study.stages import stage_version
 from contrec.study.store import Store, fingerprint, load_tensors, save_tensors, write_json
 
 FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn")
+SAMPLES = {"tiny": 8, "laptop": 32, "gpu": 32}  # of the row "mean of n samples", by preset
 COLUMNS = [
     "dataset", "source", "split", "model", "recipe", "preset", "seed", "metric", "value", "low", "high", "n_users",
     "run", "revision",
@@ -133,7 +134,7 @@ def evaluated(config: Config, seed: int, progress: bool = False) -> Path:
 
     def make(folder: Path) -> None:
         recommender, split = fitted(config, seed, progress), load_split(config)
-        models = variants(recommender, split, split.test, seed=seed)
+        models = variants(recommender, split, split.test, seed=seed, n_samples=SAMPLES[config.preset])
         _keep(folder, {name: evaluate(model, split.test, train=split.train) for name, model in models.items()})
 
     fitted(config, seed, progress)
@@ -223,38 +224,51 @@ def train_runs(
 
 
 def list_runs() -> pd.DataFrame:
-    """Finished runs: name, what they are, and their test metrics."""
+    """Finished runs, then floors: name, what they are, and their test metrics."""
     rows = []
     for about in sorted((paths.artifacts() / "recommender").glob("[0-9a-f]*/run.json")):
-        run = json.loads(about.read_text())
+        run = json.loads(about.read_text(encoding="utf-8"))
         config = run["config"]
         row = {
             "run": about.parent.name,
             "label": run["label"],
-            "dataset": config["dataset"],
-            "source": config["source"],
-        }
-        row |= {
-            "split": config["split"],
-            "preset": config["preset"],
+            "dataset": Path(config["path"]).name if config.get("path") else config["dataset"],
+            **{name: config[name] for name in ("source", "split", "preset")},
             "seed": run["seed"],
             "minutes": run["seconds"] / 60,
         }
-        for folder in _evaluations(about.parent.name):
-            own = pd.read_csv(folder / "results.csv")
-            own = own[own.model == own.model.iloc[0]]  # the run itself; its controls come after it
-            row |= {"model": own.model.iloc[0], **own.set_index("metric").value.to_dict()}
-        rows.append(row)
+        rows += [row | _own(folder) for folder in _evaluations(about.parent.name)] or [row]
+    for about in sorted((paths.artifacts() / "baselines").glob("[0-9a-f]*/key.json")):
+        key = json.loads(about.read_text(encoding="utf-8"))["key"]
+        names = {name: key["data"][name] for name in ("dataset", "source", "split")}
+        if names["dataset"] == "table":
+            names["dataset"] = ", ".join(key["data"]["files"])
+        rows.append({"run": about.parent.name, "label": "floor", **names, "seed": key["seed"], **_own(about.parent)})
     return pd.DataFrame(rows)
+
+
+def _own(folder: Path) -> dict:
+    """Name and test metrics of the model that an evaluation is about; its controls come after it."""
+    frame = pd.read_csv(folder / "results.csv")
+    own = frame[frame.model == frame.model.iloc[0]]
+    return {"model": own.model.iloc[0], **own.set_index("metric").value.to_dict()}
 
 
 def _find(run: str, stage: str) -> Path:
     """The artifact folder of a run, by its name or the beginning of it."""
     found = [f for f in (paths.artifacts() / stage).glob(f"{run}*") if f.is_dir()] if run else []
     if len(found) != 1:
-        known = ", ".join(f.name for f in (paths.artifacts() / stage).glob("[0-9a-f]*") if f.is_dir()) or "none yet"
-        raise ValueError(f"run {run!r} names {len(found)} runs; known are {known}")
+        known = [f.name for f in sorted((paths.artifacts() / stage).glob("[0-9a-f]*")) if f.is_dir()]
+        raise ValueError(_not_one(run, len(found), "runs", known))
     return found[0]
+
+
+def _not_one(run: str, count: int, what: str, known: list[str], shown: int = 10) -> str:
+    """What to do about a name that does not name one run."""
+    if run and not count and any((paths.artifacts() / "recommender").glob(f".{run}*.unfinished")):
+        return f"run {run!r} is not finished: the `contrec study` command that began it goes on where it stopped"
+    more = f" and {len(known) - shown} more, which `contrec runs` lists" if len(known) > shown else ""
+    return f"run {run!r} names {count} {what}; known are {', '.join(known[:shown]) or 'none yet'}{more}"
 
 
 def _evaluations(run: str) -> list[Path]:
@@ -273,8 +287,9 @@ def compare(run_a: str, run_b: str, metrics=("HR@10", "HR@20", "NDCG@10", "NDCG@
         name, _, model = run.partition(":")
         folders = _evaluations(name) if name else []
         if len(folders) != 1:
-            known = ", ".join(sorted({_run_of(f) for f in _evaluations("")})) or "none yet"
-            raise ValueError(f"run {name!r} names {len(folders)} evaluated runs; known are {known}")
+            known = sorted(_evaluations(""), key=lambda f: f.parent.name != "evaluation")  # floors last
+            known = [f"{_run_of(f)} ({_own(f)['model']})" for f in known]
+            raise ValueError(_not_one(name, len(folders), "evaluated runs", known))
         kept = kept_evaluations(folders[0])
         model = model or next(iter(kept))
         if model not in kept:
@@ -296,6 +311,13 @@ def recommend(run: str, users=None, history=None, all: bool = False, k: int = 10
     if all:
         users = list(recommender.user_ids)
     cases = recommender.cases_of(users)
+    unseen = len(recommender.catalogue) - np.diff(cases.history_matrix(len(recommender.catalogue)).indptr)
+    if k > unseen.min():
+        few = int(unseen.argmin())
+        raise ValueError(
+            f"k must be at most the number of items that a user has not seen: {unseen[few]} for user {users[few]!r}, "
+            f"of {len(recommender.catalogue)} in the catalogue, got {k}"
+        )
     frame = recommender.recommend_cases(cases, k)
     frame.insert(0, "user", np.asarray(users, dtype=str)[frame.pop("case")])
     return frame

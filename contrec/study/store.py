@@ -166,7 +166,7 @@ class Store:
             try:
                 make(unfinished)
             except BaseException:
-                if not resume:
+                if not resume or not any(unfinished.iterdir()):
                     shutil.rmtree(unfinished, ignore_errors=True)
                 raise
             write_json(unfinished / "key.json", {"stage": stage, "version": stage_version(stage), "key": _plain(key)})

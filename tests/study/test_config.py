@@ -53,7 +53,7 @@ def test_every_recipe_runs_on_every_preset(recipe, preset):
 
 
 def test_a_preset_is_no_part_of_the_method():
-    scale = {"backbone", "train", "quantize", "project_tokens", "hidden", "layers", "heads", "vocabulary", "max_input",
+    scale = {"backbone", "train", "quantize", "history_cap", "hidden", "layers", "heads", "vocabulary", "max_input",
              "width", "epochs", "batch_size", "lr", "cases_per_user", "validation_users", "noise_draws"}  # fmt: skip
     assert {name.rpartition(".")[2] for settings in PRESETS.values() for name in settings} <= scale
 
