@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument("--models", type=_words, default=["contrec"], metavar="NAME,...", help="contrec (default)")
     study.add_argument("--source", help="raw (default) | released | sample (of software)")
     study.add_argument("--split", default="leave_one_out", help="leave_one_out (default) | time_point")
+    study.add_argument("--record", action="store_true", help="write the results to data/reproduced")
     study.add_argument("--no-notebooks", action="store_true", help="train (or resume) the runs only")
 
     run = _add(commands, "run", _run, "execute one notebook with other parameters")
@@ -138,7 +139,7 @@ def _study(options) -> int:
     failed = []
     for dataset in options.datasets:
         combinations = list(itertools.product(options.recipes, options.seeds, options.models))
-        if options.no_notebooks or own_file or len(combinations) > 1:
+        if options.no_notebooks or options.record or own_file or len(combinations) > 1:
             from .study.runs import train_runs
 
             train_runs(
@@ -151,6 +152,7 @@ def _study(options) -> int:
                 models=options.models,
                 progress=True,
                 path=options.path,
+                write=options.record,
             )
         if options.no_notebooks or own_file:
             continue

@@ -203,7 +203,8 @@ class Checkpoint:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for name, parameter in zip(self.names, parameters, strict=True):
             self.optimizer.state[parameter] = {
-                key: moments[f"{key}/{name}"].to("cpu" if key == "step" else parameter.device)
+                # a clone starts at an aligned address, as fresh memory does: rounding depends on it
+                key: moments[f"{key}/{name}"].to("cpu" if key == "step" else parameter.device).clone()
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if f"{key}/{name}" in moments
             }

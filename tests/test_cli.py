@@ -1,6 +1,7 @@
 """The command line: what each subcommand asks of the package, and one line for each mistake."""
 
 import re
+import subprocess
 import sys
 import types
 
@@ -75,9 +76,16 @@ def test_study_without_notebooks(executed, runs):
     [
         (["--datasets", "planted,lastm"], "dataset must be one of 'planted', 'lastfm', .*got 'lastm'"),
         (["--source", "raw"], "source of planted must be one of 'planted', got 'raw'"),
+        (["--preset", "huge"], "preset must be one of 'tiny', .*got 'huge'"),
+        (["--recipes", "tuned,best"], "recipe must be one of .*got 'best'"),
+        (["--models", "x"], "model must be one of .*got 'x'"),
+        (["--split", "random"], "split must be one of .*got 'random'"),
+        (["--seeds", "-1"], r"seeds must be a list of whole numbers from 0, got \[-1\]"),
+        (["--datasets", "table"], "dataset table is a file of your own: name it with --path FILE"),
+        (["--path", "my.csv"], "--path belongs to --datasets table, got --datasets planted"),
     ],
 )
-def test_study_refuses_an_unknown_dataset_before_it_starts(executed, capsys, arguments, message):
+def test_study_refuses_what_is_not_there_before_it_starts(executed, capsys, arguments, message):
     assert cli.main(["study", *arguments]) == 2 and executed == []
     assert re.search(message, capsys.readouterr().err)
 
@@ -160,7 +168,7 @@ def test_recommend_refuses_before_it_loads_anything(runs, capsys, arguments, mes
     )
 
 
-@pytest.mark.parametrize("error", [ValueError, DataError, FileNotFoundError])
+@pytest.mark.parametrize("error", [ValueError, DataError, FileNotFoundError, OSError])
 def test_an_expected_error_is_one_line(runs, capsys, error):
     def fail():
         raise error("bad\nrow 3")
@@ -176,6 +184,24 @@ def test_a_defect_is_not_hidden(runs):
     runs.list_runs = lambda: 1 / 0
     with pytest.raises(ZeroDivisionError):
         cli.main(["runs"])
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    """As in `contrec runs | head -1`, with more lines than a pipe holds."""
+    code = (
+        "import sys, types, pandas as pd; from contrec import cli; module = types.ModuleType('contrec.study.runs');"
+        "module.list_runs = lambda: pd.DataFrame({'run': range(100_000)});"
+        "sys.modules['contrec.study.runs'] = module; sys.exit(cli.main(['runs']))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        command.stdout.readline()
+        command.stdout.close()
+        assert command.stderr.read() == b"" and command.wait() == 0
+
+
+def test_a_table_is_trained_without_notebooks(executed, runs, tmp_path):
+    assert cli.main(["study", "--datasets", "table", "--path", "my.csv"]) == 0
+    assert [kwargs["path"] for _, _, kwargs in runs.asked] == ["my.csv"] and executed == []
 
 
 def test_an_interrupt_says_that_work_is_kept(runs, capsys):

@@ -49,7 +49,8 @@ RECIPES: dict[str, dict] = {
 PRESETS: dict[str, dict] = {
     "tiny": {
         "language.hidden": 64, "language.layers": 2, "language.vocabulary": 1024, "language.max_input": 512,
-        "language.history_cap": 10, "tokenizer.width": 64, "tokenizer.epochs": 40, "tokenizer.batch_size": 64, "tokenizer.lr": 3e-3,
+        "language.history_cap": 10, "tokenizer.width": 64, "tokenizer.epochs": 40, "tokenizer.batch_size": 64,
+        "tokenizer.lr": 3e-3,
         "diffusion.width": 64, "diffusion.noise_draws": 4, "training.epochs": 3, "training.cases_per_user": 2,
         "training.batch_size": 32, "training.lr": 2e-3,
     },

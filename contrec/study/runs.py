@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from contrec.recommender import Recommender
 from contrec.study import provenance
 from contrec.study.config import Config
 from contrec.study.stages import stage_version
-from contrec.study.store import Store, fingerprint, load_tensors, save_tensors, write_json
+from contrec.study.store import Store, load_tensors, save_tensors, write_json
 
 FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn")
 SAMPLES = {"tiny": 8, "laptop": 32, "gpu": 32}  # of the row "mean of n samples", by preset
@@ -192,11 +192,12 @@ def random_backbone(config: Config, seed: int, progress: bool = False) -> tuple[
 
 
 def _rows(config: Config, folder: Path, seed: int, recipe: str, preset: str) -> pd.DataFrame:
-    frame = pd.read_csv(folder / "results.csv")
-    commit = provenance.revision()["commit"]
-    return frame.assign(
+    run = _run_of(folder)
+    about = paths.artifacts() / "recommender" / run / "run.json"  # a run knows the revision that trained it
+    made = json.loads(about.read_text(encoding="utf-8"))["revision"] if about.exists() else provenance.revision()
+    return pd.read_csv(folder / "results.csv").assign(
         dataset=config.dataset, source=config.source, split=config.split, recipe=recipe, preset=preset, seed=seed,
-        run=_run_of(folder), revision=None if commit is None else commit[:12],
+        run=run, revision=None if made["commit"] is None else made["commit"][:12],
     )  # fmt: skip
 
 
@@ -207,11 +208,13 @@ def _run_of(folder: Path) -> str:
 
 def train_runs(
     dataset: str, source: str | None, split: str, preset: str, recipes: list[str], seeds: list[int],
-    models: list[str] = ("contrec",), progress: bool = False, path: str | None = None,
+    models: list[str] = ("contrec",), progress: bool = False, path: str | None = None, write: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
     """Train and evaluate every combination that is not in the store yet; going on where an earlier call stopped.
 
-    ``path`` is the file of dataset "table".
+    Args:
+        path: file of dataset "table".
+        write: also write each combination to ``data/reproduced`` (:func:`record`).
     """
     frames = []
     for model in models:
@@ -220,6 +223,8 @@ def train_runs(
                 model, recipe, preset, dataset=dataset, source=source, split=split, seeds=seeds, path=path
             )
             frames.append(results(config, progress=progress))
+            if write:
+                record(config)
     return pd.concat(frames).drop_duplicates(subset=[c for c in COLUMNS if c != "revision"])
 
 
@@ -315,42 +320,53 @@ def recommend(run: str, users=None, history=None, all: bool = False, k: int = 10
     if k > unseen.min():
         few = int(unseen.argmin())
         raise ValueError(
-            f"k must be at most the number of items that a user has not seen: {unseen[few]} for user {users[few]!r}, "
-            f"of {len(recommender.catalogue)} in the catalogue, got {k}"
+            f"k must be at most the number of items that a user has not seen: {unseen[few]} for user "
+            f"{str(users[few])!r}, of {len(recommender.catalogue)} in the catalogue, got {k}"
         )
     frame = recommender.recommend_cases(cases, k)
     frame.insert(0, "user", np.asarray(users, dtype=str)[frame.pop("case")])
     return frame
 
 
-def record_reproduced(config: Config, recipes: list[str], seconds: float | None = None) -> Path:
-    """Write all results of the config's dataset, split and preset to ``data/reproduced`` with their provenance."""
-    configs = [replace_recipe(config, recipe) for recipe in recipes]
-    frame = pd.concat([results(c) for c in configs], ignore_index=True)
-    frame = frame.drop_duplicates(subset=[c for c in COLUMNS if c != "revision"])
-    path = paths.reproduced() / f"{config.dataset}_{config.source}_{config.split}_{config.preset}.csv"
+def record(config: Config, seconds: float | None = None) -> Path:
+    """Write a config's results, the ranks behind them and their provenance to ``data/reproduced``.
+
+    What is in the store is not run again; what is missing is run.
+
+    Returns:
+        The CSV; beside it lie ``<stem>.ranks.parquet`` (model, seed, user, rank, ties) and ``<stem>.json``.
+    """
+    frame, split = results(config), load_split(config)
+    stem = "_".join((config.dataset, config.source, config.split, config.preset, config.recipe))
+    path, ranks = (paths.reproduced() / f"{stem}{ending}" for ending in (".csv", ".ranks.parquet"))
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)
-    split = load_split(config)
+    _ranks(config).to_parquet(ranks, index=False)
     entry = provenance.record(
-        {"configs": [asdict(c) for c in configs]}, dataset=f"{config.dataset} {config.source}",
+        asdict(config), dataset=f"{config.dataset} {config.source}",
         inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, seconds=seconds,
-        rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
+        rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)}, outputs=[ranks],
     )  # fmt: skip
     provenance.write_beside(path, entry)
     return path
 
 
-def replace_recipe(config: Config, recipe: str) -> Config:
-    """The same study with another recipe."""
-    return Config.from_parameters(
-        config.model, recipe, config.preset, dataset=config.dataset, source=config.source, split=config.split,
-        seeds=config.seeds, path=config.path,
-    )  # fmt: skip
+def _ranks(config: Config) -> pd.DataFrame:
+    """Rank of every test case's target, by model and seed, for all that :func:`results` lists."""
+    folders = [(floor(config, name, config.seeds[0]), config.seeds[0]) for name in FLOORS]
+    folders += [(floor(config, "lightgcn", seed), seed) for seed in config.seeds[1:]]
+    folders += [(evaluated(config, seed), seed) for seed in config.seeds]
+    if config.recommender.language.backbone == "tiny":
+        folders.append((random_backbone(config, config.seeds[0])[1], config.seeds[0]))
+    frames = [
+        pd.DataFrame({"model": name, "seed": seed, "user": e.user, "rank": e.ranks, "ties": e.ties})
+        for folder, seed in folders
+        for name, e in kept_evaluations(folder).items()
+    ]
+    return pd.concat(frames, ignore_index=True)
 
 
 __all__ = [
-    "COLUMNS", "FLOORS", "base_embeddings", "compare", "data_key", "evaluated", "fingerprint", "fitted", "floor",
-    "kept_evaluations", "list_runs", "load_split", "random_backbone", "recommend", "record_reproduced", "replace",
-    "results", "run_name", "store", "train_runs",
+    "COLUMNS", "FLOORS", "base_embeddings", "compare", "data_key", "evaluated", "fitted", "floor", "kept_evaluations",
+    "list_runs", "load_split", "random_backbone", "recommend", "record", "results", "run_name", "store", "train_runs",
 ]  # fmt: skip

@@ -69,7 +69,7 @@ def test_core_filter(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("timestamp", "when"), r"no column 'timestamp' \(columns: user, item, when.*timestamp=\.\.\."),
+        (("timestamp", "when"), r"no column 'timestamp' \(columns: user, item, when.*rename.*timestamp=\.\.\."),
         (("bob,x,20", "bob,x,"), "row 4: timestamp is missing"),
         (("bob,x,20", "bob,x,soon"), "row 4: timestamp is not a time; use seconds"),
         (("bob,x,20", "bob,x,-5"), "row 4: timestamp is negative"),
@@ -89,6 +89,8 @@ def test_bad_tables_name_file_row_and_cure(tmp_path, change, message):
 def test_unreadable_files(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         load("table", path=tmp_path / "no.csv")
+    with pytest.raises(DataError, match="is a folder; give the path of a .csv"):
+        load("table", path=tmp_path)
     path = tmp_path / "bad.csv"
     path.write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(DataError, match="cannot be read as a table.*UTF-8"):

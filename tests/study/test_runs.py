@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from contrec.recommender import Recommender
 from contrec.study import config as tables
-from contrec.study import runs
+from contrec.study import provenance, runs
 from contrec.study.config import Config
 from contrec.study.store import Store
 
@@ -146,6 +148,14 @@ def test_unknown_runs_and_models_are_told(table, one):
         runs.recommend("zz", all=True)
     with pytest.raises(ValueError, match="run '' names 0 runs"):
         runs.recommend("", all=True)
+    with pytest.raises(ValueError, match="has not seen: .* for user '.*', of 64 in the catalogue, got 64"):
+        runs.recommend(run, all=True, k=64)
+
+
+def test_names_of_many_runs_are_not_all_told(table, one):
+    known = [f"{n:012x}" for n in range(30)]
+    assert runs._not_one("zz", 0, "runs", known).endswith(f"{known[9]} and 20 more, which `contrec runs` lists")
+    assert known[10] not in runs._not_one("zz", 0, "runs", known)
 
 
 def test_a_finished_run_recommends(table, one, planted_split):
@@ -175,6 +185,8 @@ def test_an_interrupted_training_goes_on(world, one, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         runs.fitted(config, 0)
     assert not Store(runs.store().root).has("recommender", runs.recommender_key(config, 0))
+    with pytest.raises(ValueError, match="is not finished: the `contrec study` command that began it goes on"):
+        runs.recommend(runs.run_name(config, 0), all=True)
     runs.fitted(config, 0)
     assert epochs == [1, 2, 2]  # epoch 1 was not trained again
 
@@ -192,7 +204,14 @@ def test_a_run_with_a_pretrained_backbone_has_its_table_all_the_same(table, one,
     assert "contrec/direct-head" in set(found.model) and "contrec/random-backbone" not in set(found.model)
 
 
-def test_another_recipe_of_the_same_study(one):
-    other = runs.replace_recipe(one, "tuned")
-    assert other.recipe == "tuned" and (other.dataset, other.seeds) == (one.dataset, one.seeds)
-    assert other.recommender != one.recommender
+def test_recorded_results_carry_ranks_and_provenance(table, one, monkeypatch, tmp_path):
+    monkeypatch.setattr(runs.paths, "reproduced", lambda: tmp_path / "reproduced")
+    path = runs.record(one)
+    entry = json.loads(path.with_suffix(".json").read_text())
+    ranks = pd.read_parquet(path.with_suffix(".ranks.parquet"))
+    assert provenance.problems(path) == [] and len(entry["outputs"]) == 2
+    kept = pd.read_csv(path)
+    assert list(kept.columns) == runs.COLUMNS and set(kept.model) == set(ranks.model)
+    own = ranks[(ranks.model == "contrec") & (ranks.seed == one.seeds[0])]
+    value = kept[(kept.model == "contrec") & (kept.metric == "HR@10")].value.iloc[0]
+    assert (own["rank"] <= 10).mean() == pytest.approx(value, abs=0.02)  # ties count in part

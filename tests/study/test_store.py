@@ -100,6 +100,12 @@ def test_a_failed_make_leaves_no_artifact(tmp_path, resume):
     assert found == [resume] and store.has("data", {})
 
 
+def test_a_failure_before_any_work_leaves_nothing_to_go_on_with(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        Store(tmp_path).get_or_make("data", {}, lambda folder: 1 / 0, resume=True)
+    assert not list(tmp_path.rglob("*unfinished*"))
+
+
 KILLED = """
 import os, signal, sys
 from contrec.study.store import Store
