@@ -166,7 +166,7 @@ def _epoch(
         losses = wrapped(batch)
         optimizer.zero_grad()
         accelerator.backward(losses["total"])
-        accelerator.clip_grad_norm_(wrapped.parameters(), config.max_norm)
+        accelerator.clip_grad_norm_((p for p in wrapped.parameters() if p.requires_grad), config.max_norm)
         optimizer.step()
         for name, value in losses.items():
             value = accelerator.reduce(value.detach(), "mean") if accelerator.num_processes > 1 else value.detach()

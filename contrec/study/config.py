@@ -18,7 +18,7 @@ MODELS = ("contrec",)
 PROTOCOLS = ("leave_one_out", "time_point")
 NAMES = {
     "planted": "Planted", "lastfm": "LastFM", "ml1m": "MovieLens", "beauty": "Beauty", "beauty_positive": "Beauty",
-    "games": "Video Games", "software": "Software", "table": "",
+    "games": "Video Games", "software": "Software", "table": "our",
 }  # fmt: skip
 
 # What the method is. `paper` is the defaults of the stage configs, each with its source beside it.
@@ -68,7 +68,8 @@ BOTH: dict[tuple[str, str], dict] = {("paper", "gpu"): {"language.quantize": Tru
 # What `tuned` chose per dataset, on validation users
 TUNED: dict[str, dict] = {
     "planted": {"embeddings": {"dim": 32, "following": 0.5, "decay": 0.8}},
-    "lastfm": {"training.cases": "set", "embeddings": {"dim": 64, "popularity": 0.6}},
+    # on up to 10 hidden train items a user (5,431): NDCG@10 .0963, .0961, .0970, .0934 with 64, 128, 256, 512 dimensions
+    "lastfm": {"training.cases": "set", "embeddings": {"dim": 256, "popularity": 0.3}},
 }
 
 

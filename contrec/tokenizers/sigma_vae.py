@@ -149,5 +149,6 @@ def train_tokenizer(model: SigmaVAE, x: Tensor, *, seed: int, progress: bool = F
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(rows) / len(x)
         schedule.step()
         history.append({"epoch": epoch + 1, **sums})
+    optimizer.zero_grad(set_to_none=True)  # a frozen tokenizer's old gradients would enter phase 2's clipping
     model.eval()
     return history
