@@ -67,6 +67,8 @@ class Recommender:
             seed: of everything random.
             folder: checkpoints of every epoch; the same call on the same folder goes on where it stopped.
         """
+        if not split.catalogue.answers:
+            raise ValueError("the catalogue has no facet held by at least 5 items; give items a category or a brand")
         self._remember(split)
         backbone = self._backbone(seed)  # first of all: a model that cannot be had is told before anything is trained
         token_dim = self._token_dim(backbone[0])
@@ -281,7 +283,8 @@ class Recommender:
         unknown = [str(user) for user in users if str(user) not in number]
         if unknown:
             raise ValueError(
-                f"unknown user {unknown[0]!r}: give one of the {len(number)} users of the data, or a history of items"
+                f"unknown user {unknown[0]!r}: give one of the {len(number)} users of the data, such as "
+                f"{self.user_ids[0]}, or a history of items"
             )
         return self.sequences.select(np.array([number[str(user)] for user in users]))
 
@@ -292,7 +295,8 @@ class Recommender:
         unknown = [str(item) for item in history if str(item) not in number]
         if unknown:
             raise ValueError(
-                f"unknown items in the history: {', '.join(unknown[:5])}; item ids are those of the catalogue"
+                f"unknown items in the history: {', '.join(unknown[:5])}; item ids are those of the catalogue, "
+                f"such as {self.catalogue.item_ids[0]}"
             )
         return np.array([number[str(item)] for item in history])
 

@@ -61,7 +61,8 @@ def test_study_trains_several_recipes_and_seeds_first(executed, runs):
     assert [kwargs["dataset"] for _, _, kwargs in runs.asked] == ["lastfm", "ml1m"]
     assert runs.asked[0][2] == {
         **{"dataset": "lastfm", "source": "raw", "split": "leave_one_out", "preset": "laptop"},
-        **{"recipes": ["paper", "tuned"], "seeds": [0, 1], "models": ["contrec"], "progress": True, "path": None},
+        **{"recipes": ["paper", "tuned"], "seeds": [0, 1], "models": ["contrec"], "progress": True},
+        **{"path": None, "write": False},
     }
     assert [p["dataset"] for p, _ in executed] == ["lastfm", "ml1m"] and executed[0][0]["recipe"] == "paper"
 
