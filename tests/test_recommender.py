@@ -14,6 +14,7 @@ from torch import nn
 from contrec.data.interactions import Cases
 from contrec.network import Batch, RecommenderConfig, config_from_dict
 from contrec.recommender import Recommender, history_seed
+from contrec.training import trainable_state
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
 QUICK = {"training.epochs": 1, "tokenizer.epochs": 1, "training.validation_users": 8}
@@ -307,6 +308,40 @@ def test_saving_and_loading_changes_nothing(fitted, planted_split, tmp_path):
     for path in (p for p in files if p.name != "tokenizer_config.json"):  # there transformers says how it was loaded
         twin = tmp_path / "again" / path.relative_to(tmp_path / "model")
         assert twin.read_bytes() == path.read_bytes(), path.name
+
+
+def test_phase_one_leaves_no_gradient_to_be_clipped(fitted):
+    """Old gradients of the frozen tokenizers once entered phase 2's norm, and a resumed run met them afresh."""
+    frozen = [*fitted.network.item_tokenizer.parameters(), *fitted.network.user_tokenizer.parameters()]
+    assert frozen and all(p.grad is None and not p.requires_grad for p in frozen)
+
+
+def test_a_run_stopped_in_phase_two_goes_on_to_the_same_weights(
+    planted_split, small_embeddings, tiny_config, tmp_path, monkeypatch
+):
+    config = tiny_config({**QUICK, "training.epochs": 3})
+
+    def fit(folder):
+        made = Recommender(config, "cpu").fit(planted_split, embeddings=small_embeddings, seed=0, folder=folder)
+        return trainable_state(made.network)
+
+    class Killed(BaseException):
+        pass
+
+    validate, calls = Recommender._validate, []
+
+    def dying(self):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Killed
+        return validate(self)
+
+    whole = fit(tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Recommender, "_validate", dying)
+        fit(tmp_path / "killed")
+    resumed = fit(tmp_path / "killed")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_saving_never_overwrites(fitted, tmp_path):
