@@ -12,7 +12,8 @@ README = (paths.root() / "README.md").read_text(encoding="utf-8")
 def test_the_python_example_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
     (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
-    small = example.replace('preset="laptop", dataset="lastfm"', 'preset="tiny", training__epochs=1, tokenizer__epochs=1')
+    quick = 'preset="tiny", training__epochs=1, tokenizer__epochs=1'
+    small = example.replace('preset="laptop", dataset="lastfm"', quick)
     assert small != example
     small = small.replace('user="2"', "user=split.train.user_ids[0]").replace("progress=True", "progress=False")
     names: dict = {}
