@@ -285,9 +285,10 @@ def _evaluations(run: str) -> list[Path]:
 def compare(run_a: str, run_b: str, metrics=("HR@10", "HR@20", "NDCG@10", "NDCG@20")) -> pd.DataFrame:
     """Paired bootstrap of two runs on their kept ranks; differences in percentage points, first minus second.
 
-    A run is named by its fingerprint, or by "<fingerprint>:<model>" for a control kept with it.
+    A run is named by its fingerprint, or by "<fingerprint>:<model>" for a control kept with it. Runs on other data, or
+    on the same data from another source, are refused: their targets differ even where their users agree.
     """
-    evaluations = []
+    evaluations, cases = [], []
     for run in (run_a, run_b):
         name, _, model = run.partition(":")
         folders = _evaluations(name) if name else []
@@ -300,7 +301,21 @@ def compare(run_a: str, run_b: str, metrics=("HR@10", "HR@20", "NDCG@10", "NDCG@
         if model not in kept:
             raise ValueError(f"run {name!r} holds no model {model!r}; it holds {', '.join(kept)}")
         evaluations.append(kept[model])
+        cases.append(_data_of(folders[0]))
+    if cases[0] != cases[1]:
+        raise ValueError(f"a paired comparison needs the same test cases, got {' and '.join(cases)}")
     return pd.DataFrame([_flat(paired_bootstrap(*evaluations, m)) for m in metrics])
+
+
+def _data_of(folder: Path) -> str:
+    """Dataset, source and split that an evaluation belongs to."""
+    key = json.loads((folder / "key.json").read_text(encoding="utf-8"))["key"]
+    if "recommender" in key:
+        about = paths.artifacts() / "recommender" / key["recommender"] / "run.json"
+        names = json.loads(about.read_text(encoding="utf-8"))["config"]
+    else:
+        names = key["data"]
+    return ", ".join(names[name] for name in ("dataset", "source", "split"))
 
 
 def _flat(outcome: dict) -> dict:

@@ -215,3 +215,12 @@ def test_recorded_results_carry_ranks_and_provenance(table, one, monkeypatch, tm
     own = ranks[(ranks.model == "contrec") & (ranks.seed == one.seeds[0])]
     value = kept[(kept.model == "contrec") & (kept.metric == "HR@10")].value.iloc[0]
     assert (own["rank"] <= 10).mean() == pytest.approx(value, abs=0.02)  # ties count in part
+
+
+def test_runs_on_other_data_are_not_compared(table, one, monkeypatch):
+    name = runs.run_name(one, one.seeds[0])
+    asked = iter(["lastfm, raw, leave_one_out", "lastfm, released, leave_one_out"])
+    assert runs._data_of(runs.evaluated(one, one.seeds[0])) == "planted, planted, leave_one_out"
+    monkeypatch.setattr(runs, "_data_of", lambda folder: next(asked))
+    with pytest.raises(ValueError, match="needs the same test cases, got lastfm, raw"):
+        runs.compare(name, name)
