@@ -7,6 +7,7 @@ import ast
 import itertools
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from . import paths
 
 # what a user can cause and cure; DataError is a ValueError, and a backbone that cannot be had an OSError
 EXPECTED_ERRORS = (ValueError, OSError)
+BENCH_STAGES = ("train-step", "generate", "prompts", "insert", "sample", "rank", "metrics", "prep")
 NOTEBOOK_MODULES = ("papermill", "nbformat", "nbconvert", "ipykernel", "ipykernel_launcher")
 
 
@@ -68,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument("--models", type=_words, default=["contrec"], metavar="NAME,...", help="contrec (default)")
     study.add_argument("--source", help="raw (default) | released | sample (of software)")
     study.add_argument("--split", default="leave_one_out", help="leave_one_out (default) | time_point")
+    study.add_argument("--processes", type=int, default=1, metavar="N", help="training processes (GPUs); default: 1")
     study.add_argument("--record", action="store_true", help="write the results to data/reproduced")
     study.add_argument("--no-notebooks", action="store_true", help="train (or resume) the runs only")
 
@@ -94,6 +97,13 @@ def parser() -> argparse.ArgumentParser:
     who.add_argument("--all", action="store_true", help="every user; needs --out")
     recommend.add_argument("--out", type=Path, metavar="FILE", help="write a .parquet or .csv file")
     recommend.add_argument("-k", type=int, default=10, help="items per user; default: 10")
+
+    bench = _add(commands, "bench", _bench, "time each lever of speed against the layout it replaces, results compared")
+    bench.add_argument(
+        "stage", nargs="?", metavar="STAGE", help=f"{' | '.join(BENCH_STAGES)}; all of them if not given"
+    )
+    bench.add_argument("--record", action="store_true", help="write the tables of all stages to data/reproduced")
+    bench.add_argument("--device", default="cpu", help="cpu (default, one thread) | cuda (timed by CUDA events)")
     return top
 
 
@@ -118,11 +128,12 @@ def _numbers(text: str) -> list[int]:
 
 
 def _study(options) -> int:
-    from .checks import one_of
+    from .checks import one_of, positive
     from .data import SOURCES_OF
     from .study.config import Config
     from .study.runner import run_all
 
+    positive("processes", options.processes)
     own_file = "table" in options.datasets
     if own_file and options.path is None:
         raise ValueError("dataset table is a file of your own: name it with --path FILE (.csv or .parquet)")
@@ -139,7 +150,8 @@ def _study(options) -> int:
     failed = []
     for dataset in options.datasets:
         combinations = list(itertools.product(options.recipes, options.seeds, options.models))
-        if options.no_notebooks or options.record or own_file or len(combinations) > 1:
+        first = options.no_notebooks or options.record or own_file or options.processes > 1
+        if first or len(combinations) > 1:
             from .study.runs import train_runs
 
             train_runs(
@@ -153,6 +165,7 @@ def _study(options) -> int:
                 progress=True,
                 path=options.path,
                 write=options.record,
+                processes=options.processes,
             )
         if options.no_notebooks or own_file:
             continue
@@ -210,7 +223,7 @@ def _datasets(options) -> int:
 
 
 def _runs(options) -> int:
-    from .study.runs import list_runs
+    from .study.lookup import list_runs
 
     found = list_runs()
     _say(_table(found) if len(found) else "no runs yet: contrec study makes some")
@@ -218,7 +231,7 @@ def _runs(options) -> int:
 
 
 def _compare(options) -> int:
-    from .study.runs import compare
+    from .study.lookup import compare
 
     _say(_table(compare(options.run_a, options.run_b)))
     return 0
@@ -233,7 +246,7 @@ def _recommend(options) -> int:
         raise ValueError(f"--out must end in .parquet or .csv, got {options.out}")
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)  # told now rather than after all users were asked
-    from .study.runs import recommend
+    from .study.lookup import recommend
 
     users = None if options.user is None else [options.user]
     found = recommend(options.run, users=users, history=options.history, all=options.all, k=options.k)
@@ -251,6 +264,31 @@ def _recommend(options) -> int:
         part.unlink(missing_ok=True)
     _say(f"{len(found)} rows: {options.out}")
     return 0
+
+
+def _bench(options) -> int:
+    from . import bench
+    from .checks import one_of
+
+    one_of("stage", options.stage or "train-step", BENCH_STAGES)
+    one_of("device", options.device, ("cpu", "cuda"))
+    bench.available(options.device)
+    if options.record and options.stage:
+        raise ValueError("--record wants all stages in one run: leave the stage out")
+    outcomes, start = {}, time.perf_counter()
+    for stage in [options.stage] if options.stage else BENCH_STAGES:
+        benchmark = bench.benchmark(stage, options.device)
+        outcomes[stage] = outcome = bench.run(benchmark, options.device)
+        _say(f"\n{stage}: {benchmark.shape}\n{_table(outcome.table)}")
+        for line in (*outcome.checks, *outcome.verdicts):
+            _say(str(line))
+        _say(f"ratio={outcome.ratio:.2f}")
+    differ = [stage for stage, outcome in outcomes.items() if not outcome.equal]
+    if options.record and not differ:
+        from .study.efficiency import record_bench
+
+        record_bench(outcomes, options.device, time.perf_counter() - start)
+    return _fail(f"results differ in {', '.join(differ)}", 1) if differ else 0
 
 
 def _table(frame) -> str:

@@ -100,6 +100,7 @@ def direct_head(recommender: Recommender, split: Split, *, seed: int = 0, epochs
         objective="cross_entropy",
         terminal_share=1.0,
         p_uncond=0.0,
+        noise_draws=1,  # at t = T the noise changes nothing, so one draw says what several do
     )
     training = config.training
     cases = training_cases(split, training.cases, 2 * training.cases_per_user, np.random.default_rng([seed, 0]))

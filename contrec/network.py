@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -48,19 +48,55 @@ class RecommenderConfig:
 
 @dataclass
 class Batch:
-    """One training batch: prompts, users' base vectors (B, d), targets (B,), gold answers' ids (empty where none)."""
+    """One training batch: prompts, users' base vectors (B, d), targets (B,), gold answers' ids (empty where none).
+
+    Each of ``count`` processes holds the whole batch, so that all draw the same noise and the losses are those of the
+    whole batch; its share is what the language model reads: every ``count``-th row, beginning with ``index``.
+    """
 
     prompts: PromptBatch
     users: Tensor
     target: Tensor
     gold: list[np.ndarray]
     seed: int
+    index: int = 0
+    count: int = 1
 
     def shard(self, index: int, count: int) -> Batch:
-        """Every ``count``-th row, for one of ``count`` processes."""
-        p, rows = self.prompts, slice(index, None, count)
-        prompts = PromptBatch(p.ids[rows], p.slot_position[rows], p.slot_source[rows], p.dropped_items)
-        return Batch(prompts, self.users[rows], self.target[rows], self.gold[rows], self.seed * count + index)
+        """The same batch for one of ``count`` processes."""
+        return replace(self, index=index, count=count)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The rows of this process; none where the batch has fewer rows than there are processes."""
+        return np.arange(self.index, len(self.target), self.count)
+
+    def share(self, tokens: Tensor) -> tuple[PromptBatch, Tensor, list[np.ndarray]]:
+        """Prompts, slot tokens and gold answers of this process's rows; of row 0, to no effect, where it has none.
+
+        Args:
+            tokens: continuous tokens of every slot of the whole batch, (N, D).
+        """
+        rows = self.rows if len(self.rows) else np.zeros(1, np.int64)
+        of_row = tokens.split(self.prompts.slot_source.lengths.tolist())
+        return self.prompts.select(rows), torch.cat([of_row[row] for row in rows]), [self.gold[row] for row in rows]
+
+    def token_weight(self) -> float:
+        """Factor of a mean over this process's answer tokens that makes the mean over processes the whole batch's."""
+        return self.count * sum(len(self.gold[row]) for row in self.rows) / max(1, sum(map(len, self.gold)))
+
+    def joined(self, own: Tensor) -> Tensor:
+        """Values of all rows, (B, ...), from those of this process's rows, which alone carry a gradient.
+
+        Gradients are averaged over processes afterwards, so here they enter ``count`` times.
+        """
+        if self.count == 1:
+            return own
+        rows = torch.from_numpy(self.rows).to(own.device)
+        own = own[: len(rows)]
+        whole = own.new_zeros(len(self.target), *own.shape[1:]).index_copy(0, rows, own.detach())
+        torch.distributed.all_reduce(whole)
+        return whole.index_add(0, rows, own - own.detach(), alpha=self.count)
 
 
 class ContRec(nn.Module):
@@ -95,13 +131,12 @@ class ContRec(nn.Module):
 
     def tokens(self, prompts: PromptBatch, users: Tensor, generator: torch.Generator | None) -> Tensor:
         """Continuous tokens of every slot of a batch, (N, D): a gather from the token table; a generator adds noise."""
-        k = self.config.tokenizer.n_tokens
-        table = torch.cat([self.item_tokens.flatten(0, 1), self.user_tokenizer.encode(users).flatten(0, 1)])
-        rows = torch.from_numpy(prompts.table_rows(k, len(self.items))).to(table.device)
-        tokens = table[rows]
+        source = torch.from_numpy(prompts.slot_source.values).to(users.device)
+        of_items = (source >= 0)[:, None]
+        tokens = self.item_tokens.flatten(0, 1)[source.clamp_min(0)]
+        tokens[~of_items[:, 0]] = self.user_tokenizer.encode(users).flatten(0, 1)  # K a prompt, in the prompts' order
         if generator is None:
             return tokens
-        of_items = (rows < len(self.items) * k)[:, None]
         noisy = [t.add_noise(tokens[:, None], generator)[:, 0] for t in (self.item_tokenizer, self.user_tokenizer)]
         return torch.where(of_items, *noisy)
 
@@ -110,17 +145,18 @@ class ContRec(nn.Module):
         cfg = self.config.training
         generator = torch.Generator(device=batch.users.device).manual_seed(batch.seed)
         model = self.user_model
-        reading = model.read(batch.prompts, self.tokens(batch.prompts, batch.users, generator))
+        prompts, tokens, answers = batch.share(self.tokens(batch.prompts, batch.users, generator))
+        reading = model.read(prompts, tokens)
         if self.config.condition_from == "generated":
-            written, gold = model.follow(reading, model.write(reading).ids, batch.gold)
+            written, gold = model.follow(reading, model.write(reading).ids, answers)
             states, mask = written[0], written[2]
         else:
-            (gold,) = model.follow(reading, batch.gold)
+            (gold,) = model.follow(reading, answers)
             states, mask = gold_states(gold) if self.config.condition_from == "gold" else prompt_states(reading)
-        losses = {"llm": model.answer_loss(*gold)}
-        losses |= self.diffusion.losses(
+        losses = {"llm": batch.token_weight() * model.answer_loss(*gold)}
+        losses |= self.diffusion.losses(  # small beside the language model: every process computes it for all rows
             self.items[batch.target],
-            self.condition_net(states, mask),
+            batch.joined(self.condition_net(states, mask)),
             user=batch.users if self.config.residual else None,
             items=self.items,
             target=batch.target,

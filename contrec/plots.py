@@ -12,7 +12,8 @@ import pandas as pd
 from .theme import BLACK, DATASETS, GREY, METHODS, THEME, VERMILLION, group, new, plain, rank_order, save, style
 
 __all__ = [
-    *("channel_variance", "denoising_path", "history_lengths", "loss_curves", "ranking_intervals", "samples_curve"),
+    *("channel_variance", "cost_by_part", "cost_curves", "denoising_path", "history_lengths", "loss_curves"),
+    *("ranking_intervals", "trade_off"),
     "save",
 ]
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
@@ -337,43 +338,102 @@ def history_lengths(lengths: pd.DataFrame, *, cap: int | None = 20, subtitle: st
 
 
 @_themed
-def samples_curve(
-    results: pd.DataFrame,
-    *,
-    metric: str = "HR@10",
-    references: dict[str, float] | None = None,
-    interval: str = BOOTSTRAP,
-    subtitle: str = "",
-):
-    """A rate against the number of samples per case (a sample is a draw and ranks worse than their mean).
+def cost_by_part(costs: pd.DataFrame, *, subtitle: str = ""):
+    """Seconds of one batch by part (the kind of Table 4, ContRec): a row per part, a marker per layout, log axis.
 
     Args:
-        results: columns model, samples (1, 2, 4, ...), value; optional low and high.
-        metric: name of the rate, for the axis.
-        references: values that take no samples (the point estimate, a floor), as labelled horizontal lines.
-        interval: what the bars are.
-        subtitle: dataset, preset, seeds.
+        costs: columns layout ("published", or as :func:`contrec.bench.inference.split_by_part` names them), part,
+            seconds. "total" is added where a layout lacks it.
+        subtitle: dataset, preset, machine.
 
     Returns:
-        (figure, frame with model, samples, value, low, high; references have no samples).
+        (figure, frame with layout, part, seconds, totals included).
     """
-    _need(results, "model", "samples", "value")
-    frame = results.reindex(columns=["model", "samples", "value", "low", "high"]).sort_values(["model", "samples"])
-    looks = style(rank_order(frame["model"]))
-    figure, ax = new(height=2.3)
-    for name, (label, colour, marker) in looks.items():
-        line = frame[frame["model"] == name]
-        ax.plot(line["samples"], line["value"], color=colour, marker=marker, label=label)
-        ax.vlines(line["samples"], line["low"], line["high"], color=colour, lw=1.0)
-    references = references or {}
-    for place, (label, value) in enumerate(references.items()):
-        ax.axhline(value, color=BLACK, lw=0.8, ls=LINES[1 + place % (len(LINES) - 1)], zorder=0, label=plain(label))
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(sorted(set(frame["samples"])), [str(n) for n in sorted(set(frame["samples"]))])
-    ax.minorticks_off()
-    ax.set(xlabel="samples per case", ylabel=metric)
-    title = f"bars: {interval}" if frame["low"].notna().any() else None
-    figure.legend(loc="outside lower center", ncols=2, title=title, title_fontsize=6.5)
+    _need(costs, "layout", "part", "seconds")
+    totals = costs.groupby("layout", sort=False)["seconds"].sum().reset_index().assign(part="total")
+    totals = totals[~totals["layout"].isin(costs.loc[costs["part"] == "total", "layout"])]
+    frame = pd.concat([costs[["layout", "part", "seconds"]], totals], ignore_index=True)
+    parts = sorted(dict.fromkeys(frame["part"]), key=lambda part: part == "total")
+    looks = style(dict.fromkeys(frame["layout"]))
+    figure, ax = new(height=0.9 + 0.25 * len(parts))
+    for place, (name, (label, colour, marker)) in enumerate(looks.items()):
+        line = frame[frame["layout"] == name]
+        y = [parts.index(part) + 0.16 * (place - (len(looks) - 1) / 2) for part in line["part"]]
+        fill = _fill("published" if name == "published" else "reproduced", colour)
+        ax.plot(line["seconds"], y, ls="", marker=marker, label=label, **fill)
+    ax.set_xscale("log")
+    ax.set(xlabel="seconds per batch", ylim=(len(parts) - 0.5, -0.5))
+    ax.set_yticks(range(len(parts)), [{"llm": "LLM"}.get(part, part) for part in parts])
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color="#E5E5E5", lw=0.5)
+    figure.legend(loc="outside lower center", ncols=2)
     _subtitle(figure, subtitle)
-    extra = pd.DataFrame({"model": list(references), "value": list(references.values())}).reindex(columns=frame.columns)
-    return figure, pd.concat([frame, extra], ignore_index=True) if references else frame.reset_index(drop=True)
+    return figure, frame
+
+
+@_themed
+def cost_curves(costs: pd.DataFrame, x: str, *, xlabel: str, subtitle: str = ""):
+    """Seconds and peak memory against one quantity, side by side, on log axes.
+
+    Args:
+        costs: columns layout, ``x``, seconds, MiB.
+        x: column of the quantity, positive.
+        xlabel: its name and unit.
+        subtitle: what is computed, machine.
+
+    Returns:
+        (figure, frame with layout, ``x``, seconds, MiB).
+    """
+    _need(costs, "layout", x, "seconds", "MiB")
+    frame = costs[["layout", x, "seconds", "MiB"]].sort_values(["layout", x]).reset_index(drop=True)
+    figure, axes = new(1, 2, height=2.0)
+    for name, (label, colour, marker) in style(dict.fromkeys(frame["layout"])).items():
+        line = frame[frame["layout"] == name]
+        for ax, column in zip(axes, ("seconds", "MiB"), strict=True):
+            ax.plot(line[x], line[column], color=colour, marker=marker, label=label)
+    for ax, column in zip(axes, ("seconds", "peak memory (MiB)"), strict=True):
+        ax.set(xlabel=xlabel, ylabel=column, xscale="log", yscale="log")
+        ax.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5), numticks=7))
+        ax.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        ax.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+        ax.grid(color="#E5E5E5", lw=0.5)
+    if frame["layout"].nunique() > 1:
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    _subtitle(figure, subtitle)
+    return figure, frame
+
+
+@_themed
+def trade_off(
+    costs: pd.DataFrame, *, metric: str = "HR@10", interval: str = BOOTSTRAP, label: str = "n", subtitle: str = ""
+):
+    """A rate against the seconds that it costs: a line per way of spending them, each point numbered.
+
+    Args:
+        costs: columns kind, ``label`` (the number at each point), seconds, ``metric``, low, high.
+        metric: column and name of the rate.
+        interval: what the bars are.
+        label: column of the numbers; a kind with one point is not numbered.
+        subtitle: dataset, preset, machine.
+
+    Returns:
+        (figure, frame with kind, ``label``, seconds, ``metric``, low, high).
+    """
+    _need(costs, "kind", label, "seconds", metric, "low", "high")
+    frame = costs[["kind", label, "seconds", metric, "low", "high"]].reset_index(drop=True)
+    figure, ax = new(height=2.6)
+    looks = zip((VERMILLION, METHODS["deftrec"][1], GREY, BLACK), "oD^*", strict=True)
+    for (name, line), (colour, marker) in zip(frame.groupby("kind", sort=False), looks, strict=False):
+        size = 7 if marker == "*" else None
+        ax.plot(line["seconds"], line[metric], color=colour, marker=marker, ms=size, label=plain(name, 60))
+        ax.vlines(line["seconds"], line["low"], line["high"], color=colour, lw=0.8, alpha=0.6)
+        for point in line.itertuples() if len(line) > 1 else ():
+            text = str(getattr(point, label))
+            at = (point.seconds, line.loc[point.Index, metric])
+            ax.annotate(text, at, xytext=(3, 3), textcoords="offset points", fontsize=6, color=colour)
+    ax.set_xscale("log")
+    ax.set(xlabel="seconds of diffusion per batch", ylabel=metric)
+    ax.set_ylim(bottom=0)
+    figure.legend(loc="outside lower center", ncols=1, title=f"bars: {interval}", title_fontsize=6.5)
+    _subtitle(figure, subtitle)
+    return figure, frame

@@ -84,6 +84,8 @@ METHODS = {  # name: label, colour, marker; in the order of a ranking table
     "diffusion": ("Diffusion", BLUE, "D"),
     "masked_encoder": ("Masked encoder", BLUE, "^"),
     "oracle": ("Oracle", BLACK, "*"),
+    "published": ("Published (another machine)", BLACK, "o"),
+    "reference layout": ("Reference layout", BLACK, "s"),
 }
 FLOORS = (
     *("popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "lightgcn"),

@@ -104,10 +104,10 @@ def fit(
 
     Args:
         module: called with a batch, returns a dict of scalar losses with "total".
-        batches: epoch (from 1) -> batches; the same number in each epoch. With several processes each batch object must
-            offer ``shard(index, count)``.
+        batches: epoch (from 1) -> batches; the same number in each epoch. Of several processes each trains on
+            ``batch.shard(index, count)``, of which the module returns losses whose mean over processes is the batch's.
         validate: the figure to maximise, called after each epoch with the module in evaluation mode.
-        folder: keeps a checkpoint of every epoch's end; a folder with one is resumed.
+        folder: keeps a checkpoint of every epoch's end; a folder with one is resumed, by any number of processes.
         progress: bars with an estimate of what is left.
 
     Returns:
@@ -131,10 +131,13 @@ def fit(
             break
         start = time.perf_counter()
         with torch.random.fork_rng():
-            torch.manual_seed(seed * 1_000_003 + epoch)  # dropout; other noise comes from generators in the batches
+            # dropout, which differs by process; other noise comes from generators in the batches
+            torch.manual_seed(seed * 1_000_003 + epoch + 15_485_863 * accelerator.process_index)
             sums = _epoch(wrapped, optimizer, batches(epoch), epoch, config, accelerator, progress)
         module.eval()
-        value = validate()
+        # one figure for all processes, lest rounding makes one of them stop alone
+        value = torch.tensor(validate(), dtype=torch.float64, device=accelerator.device)
+        value = float(accelerator.reduce(value, "mean"))
         better = value > state.best_value
         state.history.append(
             {"epoch": epoch, **sums, "validation": value, "seconds": time.perf_counter() - start, "best": better}
@@ -145,6 +148,7 @@ def fit(
         bar.set_postfix({"validation": f"{value:.4f}", "loss": f"{sums['total']:.3f}"})
     bar.close()
     state.restore_best()
+    accelerator.wait_for_everyone()  # the caller may remove the folder
     module.eval()
     return state.history
 
@@ -169,7 +173,7 @@ def _epoch(
         accelerator.clip_grad_norm_((p for p in wrapped.parameters() if p.requires_grad), config.max_norm)
         optimizer.step()
         for name, value in losses.items():
-            value = accelerator.reduce(value.detach(), "mean") if accelerator.num_processes > 1 else value.detach()
+            value = accelerator.reduce(value.detach(), "mean")
             sums[name] = sums.get(name, 0.0) + float(value) / len(batches)
     return sums
 

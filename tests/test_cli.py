@@ -30,7 +30,8 @@ def runs(monkeypatch):
 
     for name in ("train_runs", "list_runs", "compare", "recommend"):
         setattr(module, name, answer(name))
-    monkeypatch.setitem(sys.modules, "contrec.study.runs", module)
+    for name in ("runs", "lookup"):
+        monkeypatch.setitem(sys.modules, f"contrec.study.{name}", module)
     return module
 
 
@@ -62,9 +63,14 @@ def test_study_trains_several_recipes_and_seeds_first(executed, runs):
     assert runs.asked[0][2] == {
         **{"dataset": "lastfm", "source": "raw", "split": "leave_one_out", "preset": "laptop"},
         **{"recipes": ["paper", "tuned"], "seeds": [0, 1], "models": ["contrec"], "progress": True},
-        **{"path": None, "write": False},
+        **{"path": None, "write": False, "processes": 1},
     }
     assert [p["dataset"] for p, _ in executed] == ["lastfm", "ml1m"] and executed[0][0]["recipe"] == "paper"
+
+
+def test_study_trains_with_several_processes_first(executed, runs):
+    assert cli.main(["study", "--processes", "2"]) == 0
+    assert [kwargs["processes"] for _, _, kwargs in runs.asked] == [2] and len(executed) == 1
 
 
 def test_study_without_notebooks(executed, runs):
@@ -82,6 +88,7 @@ def test_study_without_notebooks(executed, runs):
         (["--models", "x"], "model must be one of .*got 'x'"),
         (["--split", "random"], "split must be one of .*got 'random'"),
         (["--seeds", "-1"], r"seeds must be a list of whole numbers from 0, got \[-1\]"),
+        (["--processes", "0"], "processes must be a whole number of at least 1, got 0"),
         (["--datasets", "table"], "dataset table is a file of your own: name it with --path FILE"),
         (["--path", "my.csv"], "--path belongs to --datasets table, got --datasets planted"),
     ],
@@ -190,9 +197,9 @@ def test_a_defect_is_not_hidden(runs):
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     """As in `contrec runs | head -1`, with more lines than a pipe holds."""
     code = (
-        "import sys, types, pandas as pd; from contrec import cli; module = types.ModuleType('contrec.study.runs');"
+        "import sys, types, pandas as pd; from contrec import cli; module = types.ModuleType('contrec.study.lookup');"
         "module.list_runs = lambda: pd.DataFrame({'run': range(100_000)});"
-        "sys.modules['contrec.study.runs'] = module; sys.exit(cli.main(['runs']))"
+        "sys.modules['contrec.study.lookup'] = module; sys.exit(cli.main(['runs']))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
         command.stdout.readline()

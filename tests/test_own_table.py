@@ -12,7 +12,7 @@ from contrec.data.interactions import Cases
 from contrec.language.prompts import Z_START
 from contrec.recommender import Recommender
 from contrec.study import config as settings
-from contrec.study import runs
+from contrec.study import fitting, lookup, runs
 from contrec.study.config import Config
 
 ODD_TITLE = f"A {Z_START} {{items}} {{category}} kite"
@@ -91,9 +91,9 @@ def test_the_command_line_trains_and_asks_it(file, monkeypatch, tmp_path, capsys
     monkeypatch.setitem(settings.PRESETS, "tiny", small)
     monkeypatch.setattr(runs, "FLOORS", ("popularity",))
     assert cli.main(["study", "--datasets", "table", "--path", str(file)]) == 0
-    listed = runs.list_runs()
+    listed = lookup.list_runs()
     assert set(listed.dataset) == {"mine.csv"} and set(listed.label) > {"floor"}
-    run = runs.run_name(Config.from_parameters(dataset="table", path=file), 0)
+    run = fitting.run_name(Config.from_parameters(dataset="table", path=file), 0)
     assert run in set(listed.run)
     capsys.readouterr()
     assert cli.main(["recommend", run, "--user", "u40", "-k", "2"]) == 0

@@ -61,9 +61,20 @@ def figures(rng):
     lengths = pd.DataFrame(
         [("lastfm", n) for n in (5, 5, 40, 90)] + [("beauty", n) for n in (4, 8)], columns=["dataset", "length"]
     )
-    samples = pd.DataFrame(
-        [("contrec", n, 0.1 - 0.05 / n, 0.09 - 0.05 / n, 0.11 - 0.05 / n) for n in (1, 2, 4)],
-        columns=["model", "samples", "value", "low", "high"],
+    kinds = [("samples, their mean", n, n / 10, 0.1 - 0.05 / n) for n in (1, 2, 4)]
+    sampling = pd.DataFrame([*kinds, ("point estimate", 1, 0.02, 0.1)], columns=["kind", "n", "seconds", "HR@10"])
+    sampling = sampling.assign(low=sampling["HR@10"] - 0.01, high=sampling["HR@10"] + 0.01)
+    layouts = ("published", "reference layout", "contrec/one-sample", "contrec/point")
+    costs = pd.DataFrame(
+        [
+            (layout, part, 10.0 ** -(i + j))
+            for i, layout in enumerate(layouts)
+            for j, part in enumerate(("llm", "ranking"))
+        ],
+        columns=["layout", "part", "seconds"],
+    )
+    growth = pd.DataFrame(
+        {"layout": "contrec", "items": [10**3, 10**5, 10**7], "seconds": [0.01, 0.2, 9], "MiB": [20, 50, 150]}
     )
     return {
         "loss": lambda: plots.loss_curves(history(rng), subtitle="Planted, tiny, 3 seeds"),
@@ -71,11 +82,13 @@ def figures(rng):
         "variance": lambda: plots.channel_variance(variances, subtitle="Planted"),
         "path": lambda: plots.denoising_path(*path(rng), subtitle="Planted"),
         "lengths": lambda: plots.history_lengths(lengths, subtitle="Released"),
-        "samples": lambda: plots.samples_curve(samples, references={"point estimate": 0.095}, subtitle="Planted"),
+        "parts": lambda: plots.cost_by_part(costs, subtitle="Planted"),
+        "growth": lambda: plots.cost_curves(growth, "items", xlabel="items", subtitle="Planted"),
+        "sampling": lambda: plots.trade_off(sampling, subtitle="Planted"),
     }
 
 
-NAMES = ["loss", "ranking", "variance", "path", "lengths", "samples"]
+NAMES = ["loss", "ranking", "variance", "path", "lengths", "parts", "growth", "sampling"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -236,11 +249,24 @@ def test_channel_variance_ranks_and_refuses_negative_values():
         plots.channel_variance(frame.assign(variance=-1.0))
 
 
-def test_samples_curve_keeps_its_references():
-    frame = pd.DataFrame({"model": "contrec", "samples": [4, 1], "value": [0.2, 0.1]})
-    figure, data = plots.samples_curve(frame, references={"popularity": 0.05})
-    assert data["value"].tolist() == [0.1, 0.2, 0.05] and np.isnan(data["samples"].iloc[-1])
-    assert figure.legends[0].get_title().get_text() == ""  # no interval, no word about bars
+def test_cost_by_part_adds_totals_where_none_is_given():
+    rows = [
+        ("published", "total", 1.6),
+        ("published", "llm", 1.5),
+        ("contrec", "llm", 0.2),
+        ("contrec", "ranking", 0.1),
+    ]
+    figure, data = plots.cost_by_part(pd.DataFrame(rows, columns=["layout", "part", "seconds"]))
+    totals = data[data["part"] == "total"].set_index("layout")["seconds"]
+    assert totals["published"] == 1.6 and totals["contrec"] == pytest.approx(0.3) and len(totals) == 2
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["LLM", "ranking", "total"]
+
+
+def test_trade_off_numbers_the_points_of_a_line_only():
+    rows = [("steps", 1, 0.1, 0.2), ("steps", 20, 0.4, 0.25), ("point estimate", 1, 0.01, 0.3)]
+    frame = pd.DataFrame(rows, columns=["kind", "n", "seconds", "HR@10"]).assign(low=0.1, high=0.4)
+    figure, _ = plots.trade_off(frame)
+    assert [t.get_text() for t in figure.axes[0].texts] == ["1", "20"]
 
 
 def test_missing_columns_are_named():

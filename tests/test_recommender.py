@@ -163,19 +163,27 @@ def test_gold_answers_name_a_facet_of_the_target(fitted, batch):
             assert f" {facet} " in " " + fitted.text_tokenizer.decode(gold)
 
 
-def test_shards_are_the_batch(batch):
-    parts = [batch.shard(i, 3) for i in range(3)]
-    assert sorted(t for p in parts for t in p.target.tolist()) == sorted(batch.target.tolist())
-    assert len({p.seed for p in parts}) == 3
-    for i, part in enumerate(parts):
-        assert torch.equal(part.users, batch.users[i::3]) and len(part.prompts) == len(part.target) == len(part.gold)
+def test_shards_share_the_rows_of_the_batch(fitted, batch):
+    noise = torch.Generator().manual_seed(batch.seed)
+    tokens, size = fitted.network.tokens(batch.prompts, batch.users, noise), len(batch.target)
+    shards = [batch.shard(i, 3) for i in range(3)]
+    assert sorted(np.concatenate([s.rows for s in shards])) == list(range(size))
+    assert sum(s.token_weight() for s in shards) == pytest.approx(3) and {s.seed for s in shards} == {batch.seed}
+    bounds = batch.prompts.slot_source.bounds
+    for shard in shards:
+        prompts, own, gold = shard.share(tokens)
+        assert all(np.array_equal(a, batch.prompts.ids[row]) for a, row in zip(prompts.ids, shard.rows, strict=True))
+        assert all(np.array_equal(a, batch.gold[row]) for a, row in zip(gold, shard.rows, strict=True))
+        assert torch.equal(own, torch.cat([tokens[bounds[row] : bounds[row + 1]] for row in shard.rows]))
+    idle = batch.shard(size, size + 1)
+    assert len(idle.rows) == 0 and len(idle.share(tokens)[0]) == 1 and idle.token_weight() == 0
 
 
 @torch.no_grad()
 def test_tokens_are_gathered_and_noised_with_their_own_sigma(fitted, batch):
     network, k = fitted.network, fitted.config.tokenizer.n_tokens
     plain = network.tokens(batch.prompts, batch.users, None)
-    source = np.concatenate(batch.prompts.slot_source)
+    source = batch.prompts.slot_source.values
     first_item = np.flatnonzero(source >= 0)[0]
     torch.testing.assert_close(plain[first_item], network.item_tokens.flatten(0, 1)[source[first_item]])
     first_user = np.flatnonzero(source < 0)[:k]

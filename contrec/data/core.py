@@ -59,14 +59,21 @@ def k_core(user: np.ndarray, item: np.ndarray, k: int = 5) -> np.ndarray:
     Returns:
         Row numbers that stay, increasing, int64. The k-core is unique, whatever the order of peeling.
     """
-    rows = np.arange(len(user))
-    while len(rows):
-        alive = (np.bincount(user) >= k)[user]
-        alive &= (np.bincount(item) >= k)[item]
-        if alive.all():
-            break
-        user, item, rows = user[alive], item[alive], rows[alive]
-    return rows
+    alive = np.ones(len(user), dtype=bool)
+    user_rows, item_rows = np.bincount(user), np.bincount(item)
+    while True:
+        weak = (user_rows < k)[user]
+        weak |= (item_rows < k)[item]
+        weak &= alive
+        gone = np.flatnonzero(weak)
+        if not len(gone):
+            return np.flatnonzero(alive)
+        alive[gone] = False
+        if 2 * np.count_nonzero(alive) < len(user):  # few are left: copying them pays
+            rows = np.flatnonzero(alive)
+            return rows[k_core(user[rows], item[rows], k)]
+        user_rows -= np.bincount(user[gone], minlength=len(user_rows))
+        item_rows -= np.bincount(item[gone], minlength=len(item_rows))
 
 
 def one_pass(user: np.ndarray, item: np.ndarray, min_item: int = 5, min_user: int = 5) -> np.ndarray:

@@ -195,8 +195,7 @@ class Diffusion(nn.Module):
                     prediction = self.denoiser(y, t, condition)[0]
                 else:
                     prediction = guidance.guide(*self.denoiser(torch.cat([y, y]), t, condition)[0].chunk(2), omega)
-                x0 = self._to_x0(y, t, prediction)
-                return self._mean_item(x0, items) if cfg.objective == "cross_entropy" else x0
+                return self.best_guess(y, t, prediction, items)
 
             y = samplers.sample(predict_x0, noise, self.schedule, sampler, steps, trajectory=trajectory)
         return y.unflatten(-2, (len(c), n))
@@ -216,6 +215,11 @@ class Diffusion(nn.Module):
         t = torch.full((1,), self.config.timesteps, dtype=torch.int64, device=c.device)
         with _evaluating(self):
             return self._to_x0(y, t, self.denoiser(y, t, self.denoiser.encode(c, user))[0])
+
+    def best_guess(self, y_t: Tensor, t: Tensor, prediction: Tensor, items: Tensor | None = None) -> Tensor:
+        """The y_0 that a sampler walks towards, (B, dim), by a prediction at step t; ``items`` as in :meth:`sample`."""
+        x0 = self._to_x0(y_t, t, prediction)
+        return self._mean_item(x0, items) if self.config.objective == "cross_entropy" else x0
 
     def _to_x0(self, y_t: Tensor, t: Tensor, prediction: Tensor) -> Tensor:
         if self.config.prediction_type == "sample":

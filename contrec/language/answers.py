@@ -29,22 +29,25 @@ class AnswerSet:
         self.facets = tuple(facets)
         values = encode_plain(tokenizer, [" " + f for f in facets])
         self.ids: list[list[np.ndarray]] = []  # [template][facet]
-        self.trie: dict = {}
-        for number, response in enumerate(RESPONSES):
+        for response in RESPONSES:
             before, after = (half.rstrip() for half in response.split("{category}"))
             head, tail = encode_plain(tokenizer, [before, after])
-            row = [np.array(head + value + tail + [tokenizer.eos_token_id]) for value in values]
-            self.ids.append(row)
-            for facet, ids in enumerate(row):
-                self._insert(ids, (number, facet))
-
-    def _insert(self, ids: np.ndarray, leaf: tuple[int, int]) -> None:
-        node = self.trie
-        for token in ids[:-1]:
-            node = node.setdefault(int(token), {})
-        # facets that differ only in characters the tokenizer drops share a text: the first one keeps it
-        node.setdefault(int(ids[-1]), leaf)
+            self.ids.append([np.array(head + value + tail + [tokenizer.eos_token_id]) for value in values])
+        self.trie = token_trie(self.ids)
 
     def text(self, template: int, facet: int) -> str:
         """The preference text as a person reads it."""
         return RESPONSES[template].replace("{category}", self.facets[facet])
+
+
+def token_trie(ids: list[list[np.ndarray]]) -> dict:
+    """Token -> next node, and at an answer's last token the pair (template, facet); ``ids`` by template and facet."""
+    trie: dict = {}
+    for template, row in enumerate(ids):
+        for facet, answer in enumerate(row):
+            node = trie
+            for token in answer[:-1]:
+                node = node.setdefault(int(token), {})
+            # facets that differ only in characters the tokenizer drops share a text: the first one keeps it
+            node.setdefault(int(answer[-1]), (template, facet))
+    return trie

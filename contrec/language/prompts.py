@@ -6,7 +6,7 @@ untrusted: they are tokenized with special tokens switched off, so ``<z_start>``
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,37 +45,78 @@ RESPONSES = (  # Table 6, DeftRec, response rows 0-2
 )
 
 
-@dataclass
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths, one after the other.
+
+    Attributes:
+        values: int64, shape (N,).
+        bounds: row i is ``values[bounds[i]:bounds[i + 1]]``, int64, shape (B + 1,).
+    """
+
+    values: np.ndarray
+    bounds: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[np.ndarray]) -> Ragged:
+        """From one array per row."""
+        bounds = np.cumsum([0, *map(len, rows)])
+        return cls(np.concatenate([np.empty(0, np.int64), *rows]).astype(np.int64, copy=False), bounds)
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.values[self.bounds[row] : self.bounds[row + 1]]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.bounds)
+
+    def select(self, rows) -> Ragged:
+        """Some rows, by a slice or by their numbers."""
+        return Ragged.of([self[row] for row in np.arange(len(self))[rows]])
+
+
+@dataclass(frozen=True)
 class PromptBatch:
     """Ragged prompts, ready for injection.
 
     Attributes:
-        ids: one int64 array per case; slots hold the ``<z_start>`` id, which injection replaces.
-        slot_position: per case, where the continuous tokens go, int64.
-        slot_source: per case, row of the item token table (item * K + k), or -1 - k for the user's k-th token.
+        ids: token ids of each case; slots hold the ``<z_start>`` id, which injection replaces.
+        slot_position: where the continuous tokens of each case go, counted from its prompt's start.
+        slot_source: row of the item token table (item * K + k), or -1 - k for the user's k-th token; as slot_position.
         dropped_items: history items left out because the prompt would pass the input limit.
     """
 
-    ids: list[np.ndarray]
-    slot_position: list[np.ndarray]
-    slot_source: list[np.ndarray]
+    ids: Ragged
+    slot_position: Ragged
+    slot_source: Ragged
     dropped_items: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def table_rows(self, n_tokens: int, n_items: int) -> np.ndarray:
-        """Rows of every slot, case by case, in a table of n_items * K item tokens and then K tokens per case, (N,)."""
-        sources = [np.where(s >= 0, s, (n_items + i) * n_tokens - 1 - s) for i, s in enumerate(self.slot_source)]
-        return np.concatenate(sources)
+    def select(self, rows) -> PromptBatch:
+        """The prompts of some cases, by a slice or by their numbers."""
+        return PromptBatch(
+            *(part.select(rows) for part in (self.ids, self.slot_position, self.slot_source)), self.dropped_items
+        )
 
     def flat_positions(self, length: int, skip: int) -> np.ndarray:
         """Flat positions of every slot in a (B, length) batch whose first ``skip`` columns were cut off, (N,)."""
-        return np.concatenate([p - skip + i * length for i, p in enumerate(self.slot_position)])
+        case = np.repeat(np.arange(len(self)), self.slot_position.lengths)
+        return self.slot_position.values - skip + case * length
 
 
 class PromptBuilder:
     """Builds prompts for one catalogue and tokenizer.
+
+    Every text is tokenized once, here. A prompt is then the head of its template (role play included), its items and
+    the template's tail, and a whole batch of prompts is one gather from the pool of all these ids.
 
     Args:
         tokenizer: a fast tokenizer that knows ``<z_start>`` and ``<z_end>`` as special tokens.
@@ -92,65 +133,87 @@ class PromptBuilder:
         history_cap: int = 20, max_input: int = 1024, title_chars: int = 50,
     ):  # fmt: skip
         self.n_tokens, self.history_cap, self.max_input = n_tokens, history_cap, max_input
+        encode = lambda texts: [np.array(ids, np.int64) for ids in encode_plain(tokenizer, texts)]  # noqa: E731
         start, end = (tokenizer.convert_tokens_to_ids(mark) for mark in (Z_START, Z_END))
         self.slot = np.array([start] * (n_tokens + 1) + [end])  # marker, K places to fill, marker
-        bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-        encode = lambda texts: encode_plain(tokenizer, texts)  # noqa: E731
-        self.prefix = np.array(bos + encode([ROLE_PLAY_AND_EXAMPLE.format(dataset=dataset) + INPUT_MARK])[0])
-        self.response_mark = np.array(encode([RESPONSE_MARK])[0])
-        self.templates = [self._pieces(encode, template) for template in PROMPTS]
+        bos = np.array([] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id], np.int64)
+        self.prefix = np.concatenate([bos, *encode([ROLE_PLAY_AND_EXAMPLE.format(dataset=dataset) + INPUT_MARK])])
+        user, comma, mark = encode([" user", ",", RESPONSE_MARK])
+        heads, tails, self._user_place = [], [], []
+        for template in PROMPTS:
+            head, tail = (self._half(encode, half, [user, self.slot]) for half in template.split("{items}"))
+            heads.append(np.concatenate([self.prefix, *head]))
+            tails.append(np.concatenate([*tail, mark]))
+            # where the user's K places begin, counted from the head's start, or from the tail's
+            before, parts = (len(self.prefix), head) if "{user}" in template.split("{items}")[0] else (0, tail)
+            slot = next(n for n, part in enumerate(parts) if part is self.slot)
+            self._user_place.append(before + sum(len(part) for part in parts[:slot]) + 1)
+        self._user_first = np.array(["{user}" in template.split("{items}")[0] for template in PROMPTS])
+        self._user_place = np.array(self._user_place)
         titles = encode([" " + " ".join(title.split())[:title_chars] for title in catalogue.titles])
-        self.items = [np.concatenate([np.array(ids, np.int64), self.slot]) for ids in titles]
-        self.comma = np.array(encode([","])[0])
-        self.user = np.concatenate([np.array(encode([" user"])[0], np.int64), self.slot])
+        items = [np.concatenate([comma, ids, self.slot]) for ids in titles]
+        self._comma = len(comma)  # the first item of a prompt leaves its comma out
+        pool = Ragged.of([*heads, *tails, *items])
+        self._pool, starts, lengths, t = pool.values, pool.bounds[:-1], pool.lengths, len(PROMPTS)
+        self._heads, self._tails, self._items = (
+            (starts[part], lengths[part]) for part in (slice(t), slice(t, 2 * t), slice(2 * t, None))
+        )
 
     @staticmethod
-    def _pieces(encode, template: str) -> list:
-        """The template as a list of id arrays and the marks "{user}" and "{items}", in reading order."""
-        parts = [part.rstrip() for part in re.split(r"(\{user\}|\{items\})", template)]
-        return [p if p in ("{user}", "{items}") else np.array(encode([p])[0], np.int64) for p in parts if p]
+    def _half(encode, text: str, user: list[np.ndarray]) -> list[np.ndarray]:
+        """Half of a template as id arrays: words, and the user with its slot."""
+        first, *rest = ([part] if part else [] for part in map(str.rstrip, text.split("{user}")))
+        words = lambda texts: encode(texts) if texts else []  # noqa: E731
+        return [*words(first), *(ids for part in rest for ids in (*user, *words(part)))]
 
     def build(self, cases: Cases, template: np.ndarray) -> PromptBatch:
         """Prompts of cases; ``template`` (len(cases),) picks one of the ten for each."""
-        batch = PromptBatch([], [], [])
-        for i in range(len(cases)):
-            history = cases.history(i)[-self.history_cap :]
-            ids, position, source, dropped = self._one(history, self.templates[template[i]])
-            batch.ids.append(ids)
-            batch.slot_position.append(position)
-            batch.slot_source.append(source)
-            batch.dropped_items += dropped
-        return batch
+        template, k, n = np.asarray(template), self.n_tokens, len(cases)
+        item, shown, dropped = self._shown(cases, template)
+        # pieces of every prompt, in reading order: head, items, tail
+        bounds = np.concatenate([[0], np.cumsum(shown + 2)])
+        head, tail = bounds[:-1], bounds[1:] - 1
+        middle = np.ones(bounds[-1], dtype=bool)
+        middle[head] = middle[tail] = False
+        start, length = np.empty(bounds[-1], np.int64), np.empty(bounds[-1], np.int64)
+        for place, (starts, lengths), which in (
+            (head, self._heads, template), (tail, self._tails, template), (middle, self._items, item)
+        ):  # fmt: skip
+            start[place], length[place] = starts[which], lengths[which]
+        first = head[shown > 0] + 1
+        start[first] += self._comma
+        length[first] -= self._comma
+        stop = np.cumsum(length)
+        ids = self._pool[np.repeat(start - (stop - length), length) + np.arange(stop[-1] if n else 0)]
+        prompt_bounds = np.concatenate([[0], stop[tail]])
+        # slots: the user's and one per item, in reading order; an item's K places lie before its closing marker
+        group = np.concatenate([[0], np.cumsum(shown + 1)])
+        user = np.where(self._user_first[template], group[:-1], group[1:] - 1)
+        of_item = np.ones(group[-1], dtype=bool)
+        of_item[user] = False
+        position, source = np.empty((group[-1], k), np.int64), np.empty((group[-1], k), np.int64)
+        row = np.repeat(np.arange(n), shown)
+        position[of_item] = (stop[middle] - prompt_bounds[row] - 1 - k)[:, None] + np.arange(k)
+        source[of_item] = item[:, None] * k + np.arange(k)
+        behind = np.where(self._user_first[template], 0, stop[tail] - length[tail] - prompt_bounds[:-1])
+        position[user] = (behind + self._user_place[template])[:, None] + np.arange(k)
+        source[user] = -1 - np.arange(k)
+        slots = [Ragged(values.ravel(), group * k) for values in (position, source)]
+        return PromptBatch(Ragged(ids, prompt_bounds), *slots, dropped)
 
-    def _one(self, history: np.ndarray, pieces: list):
-        fixed = len(self.prefix) + len(self.response_mark) + len(self.user)
-        fixed += sum(len(p) for p in pieces if not isinstance(p, str))
-        sizes = np.array([len(self.items[j]) + len(self.comma) for j in history], dtype=np.int64)
-        fits = np.cumsum(sizes[::-1])[::-1] <= self.max_input - fixed
-        shown = history[fits]
-        k = self.n_tokens
-        parts, position, source, length = [self.prefix], [], [], len(self.prefix)
-
-        def put(ids, first=None):
-            nonlocal length
-            parts.append(ids)
-            length += len(ids)
-            if first is not None:  # the K places lie just before the closing marker
-                position.append(np.arange(length - 1 - k, length - 1))
-                source.append(first)
-
-        for piece in pieces:
-            if isinstance(piece, str) and piece == "{user}":
-                put(self.user, -1 - np.arange(k))
-            elif isinstance(piece, str):
-                for n, item in enumerate(shown):
-                    if n:
-                        put(self.comma)
-                    put(self.items[item], item * k + np.arange(k))
-            else:
-                put(piece)
-        put(self.response_mark)
-        return np.concatenate(parts), np.concatenate(position), np.concatenate(source), len(history) - len(shown)
+    def _shown(self, cases: Cases, template: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """Items shown, case by case; how many each case shows; how many did not fit: the newest that fit are shown."""
+        length = np.minimum(cases.lengths, self.history_cap)
+        end = np.cumsum(length)
+        item = cases.items[np.repeat(cases.stop - end, length) + np.arange(length.sum())]
+        size = self._items[1][item]
+        total = np.concatenate([[0], np.cumsum(size)])
+        # an item stands if it and all newer ones leave the prompt within its limit; the first needs no comma, and gets
+        # the room for one all the same
+        room = self.max_input - self._heads[1][template] - self._tails[1][template]
+        fits = np.repeat(total[end], length) - total[:-1] <= np.repeat(room, length)
+        shown = np.bincount(np.repeat(np.arange(len(cases)), length)[fits], minlength=len(cases))
+        return item[fits], shown, int((length - shown).sum())
 
 
 def encode_plain(tokenizer, texts: list[str]) -> list[list[int]]:
@@ -158,12 +221,12 @@ def encode_plain(tokenizer, texts: list[str]) -> list[list[int]]:
     return tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
-def pad(sequences: list[np.ndarray], value: int = 0) -> tuple[Tensor, Tensor]:
-    """Right-pad id arrays to (B, L), L at least 1, and give the boolean mask of real tokens."""
-    longest = max(1, *(len(s) for s in sequences))
-    ids = np.full((len(sequences), longest), value, dtype=np.int64)
-    mask = np.zeros((len(sequences), longest), dtype=bool)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = sequence
-        mask[row, : len(sequence)] = True
+def pad(rows: Ragged | Sequence[np.ndarray], skip: int = 0) -> tuple[Tensor, Tensor]:
+    """Right-pad id rows to (B, L), L at least 1, without their first ``skip`` ids; and the boolean mask of real ids."""
+    rows = rows if isinstance(rows, Ragged) else Ragged.of(rows)
+    lengths = rows.lengths - skip
+    mask = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
+    ids = np.zeros(mask.shape, dtype=np.int64)
+    place = np.arange(len(rows.values)) - np.repeat(rows.bounds[:-1], rows.lengths)
+    ids[mask] = rows.values[place >= skip]
     return torch.from_numpy(ids), torch.from_numpy(mask)

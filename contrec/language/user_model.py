@@ -84,7 +84,7 @@ class UserModel(nn.Module):
         decoder, embed = decoder_of(self.model), self.model.get_input_embeddings()
         cache = decoder(inputs_embeds=embed(self.prefix[None]), use_cache=True).past_key_values
         cache = DynamicCache([(k.expand(size, -1, -1, -1), v.expand(size, -1, -1, -1)) for k, v in _pairs(cache)])
-        ids, mask = pad([row[skip:] for row in batch.ids])
+        ids, mask = pad(batch.ids, skip)
         slots = torch.from_numpy(batch.flat_positions(ids.shape[1], skip)).to(device)
         embeds = self.injector(embed(ids.to(device)), tokens, slots)
         mask = torch.cat([torch.ones(size, skip, dtype=torch.bool), mask], dim=1).to(device)

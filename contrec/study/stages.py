@@ -28,7 +28,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "evaluation": ("evaluation", "controls.py"),
 }
 # Modules whose source changes no artifact: they say what is run (and so stand in the key), or show results.
-OUTSIDE = ("__init__.py", "__main__.py", "checks.py", "cli.py", "paths.py", "plots.py", "theme.py", "study")
+OUTSIDE = ("__init__.py", "__main__.py", "checks.py", "cli.py", "paths.py", "plots.py", "theme.py", "study", "bench")
 
 
 def source_hash(stage: str, package: Path = PACKAGE) -> str:

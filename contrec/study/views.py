@@ -16,6 +16,7 @@ from contrec.evaluation import evaluate, paired_bootstrap
 from contrec.recommender import Recommender
 from contrec.study import provenance, runs
 from contrec.study.config import Config
+from contrec.study.fitting import load_split
 
 
 def history_table(split: Split, cases: Cases, case: int) -> pd.DataFrame:
@@ -169,7 +170,7 @@ def text_accuracy(recommender: Recommender, split: Split) -> pd.DataFrame:
 
 def quick_check(config: Config, recommender: Recommender) -> pd.DataFrame:
     """Test metrics of a few models: popularity, ItemKNN, the user token alone and the recommender."""
-    split = runs.load_split(config)
+    split = load_split(config)
     rows = {}
     for name in ("popularity", "itemknn"):
         kept = runs.kept_evaluations(runs.floor(config, name, config.seeds[0]))
@@ -224,7 +225,7 @@ def save_figure(figure, stem: str, frame: pd.DataFrame, config: Config, notebook
     folder.mkdir(parents=True, exist_ok=True)
     numbers = folder / f"{stem}.csv"
     frame.to_csv(numbers, index=False, float_format="%.6g")
-    split = runs.load_split(config)
+    split = load_split(config)
     entry = provenance.record(
         asdict(config), dataset=f"{config.dataset} {config.source}",
         inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, notebook=notebook,

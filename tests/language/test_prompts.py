@@ -68,10 +68,12 @@ def test_ids_spell_the_prompt(tokenizer, catalogue, template):
 
 def test_pieces_are_tokenized_once_and_concatenated(tokenizer, catalogue):
     builder, batch = build(tokenizer, catalogue, [0, 1], template=4)
-    before, between, after = (encode_plain(tokenizer, [s])[0] for s in ("By analyzing the", "'s purchase of",
-                              ", what are the expected preferences of the user?"))  # fmt: skip
-    expected = [builder.prefix, before, builder.user, between, builder.items[0], builder.comma, builder.items[1], after]
-    np.testing.assert_array_equal(batch.ids[0], np.concatenate([*expected, builder.response_mark]))
+    texts = ("By analyzing the", " user", "'s purchase of", " red tea pot", ",", " blue kite",
+             ", what are the expected preferences of the user?", "\n### Response: ")  # fmt: skip
+    before, user, between, first, comma, second, after, mark = (encode_plain(tokenizer, [t])[0] for t in texts)
+    items = [first, builder.slot, comma, second, builder.slot]
+    expected = [builder.prefix, before, user, builder.slot, between, *items, after, mark]
+    np.testing.assert_array_equal(batch.ids[0], np.concatenate(expected))
 
 
 @pytest.mark.parametrize("n_tokens", [1, 2, 5])
@@ -104,12 +106,12 @@ def test_slots_point_at_their_places(tokenizer, catalogue, template):
     assert tokenizer.decode(batch.ids[1][: first - 1]).endswith("red tea pot")
 
 
-def test_table_rows_and_flat_positions(tokenizer, catalogue):
+def test_flat_positions_hit_the_marks_and_user_tokens_come_in_order_of_cases(tokenizer, catalogue):
     builder, batch = build(tokenizer, catalogue, [4, 1], [0], n_tokens=2)
-    # a table of 5 items * 2 tokens, then 2 tokens for each case
-    np.testing.assert_array_equal(batch.table_rows(2, 5), [8, 9, 2, 3, 10, 11, 0, 1, 12, 13])
+    source = batch.slot_source.values
+    assert source[source < 0].tolist() == [-1, -2] * len(batch)  # ContRec.tokens relies on it
     skip, width = len(builder.prefix), max(map(len, batch.ids)) - len(builder.prefix)
-    flat, mask = pad([ids[skip:] for ids in batch.ids])
+    flat, mask = pad(batch.ids, skip)
     assert flat.shape == (2, width)
     start = tokenizer.convert_tokens_to_ids(Z_START)
     assert (flat.flatten()[batch.flat_positions(width, skip)] == start).all()

@@ -45,7 +45,7 @@ def row_embeds(world, row):
     """Input embeddings of one whole prompt, injected by hand."""
     user_model, batch, tokens = world
     embeds = user_model.model.get_input_embeddings()(torch.from_numpy(batch.ids[row])).clone()
-    before = sum(len(p) for p in batch.slot_position[:row])
+    before = batch.slot_position.bounds[row]
     for n, place in enumerate(batch.slot_position[row]):
         embeds[place] = user_model.injector.project(tokens[before + n])
     return embeds
@@ -111,9 +111,9 @@ def test_two_answers_do_not_see_each_other(world, outcome):
 @torch.no_grad()
 def test_rows_do_not_depend_on_their_batch(world, outcome):
     user_model, batch, tokens = world
-    bounds = np.cumsum([0, *(len(p) for p in batch.slot_position)])
+    bounds = batch.slot_position.bounds
     for row in range(len(HISTORIES)):
-        one = type(batch)(batch.ids[row : row + 1], batch.slot_position[row : row + 1], [])
+        one = batch.select([row])
         reading = user_model.read(one, tokens[bounds[row] : bounds[row + 1]])
         torch.testing.assert_close(reading.last[0], outcome[0].last[row], atol=1e-4, rtol=1e-4)
         written = user_model.write(reading)

@@ -10,7 +10,7 @@ import pytest
 
 from contrec.recommender import Recommender
 from contrec.study import config as tables
-from contrec.study import provenance, runs
+from contrec.study import fitting, lookup, provenance, runs
 from contrec.study.config import Config
 from contrec.study.store import Store
 
@@ -29,7 +29,7 @@ def world(planted_split, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTREC_ARTIFACTS", str(tmp_path_factory.mktemp("artifacts")))
         patch.setitem(tables.PRESETS, "tiny", SMALL)
-        patch.setattr(runs, "_split", lambda *_: planted_split)
+        patch.setattr(fitting, "_split", lambda *_: planted_split)
         patch.setattr(runs, "FLOORS", ("popularity", "transitions"))
         yield patch
 
@@ -50,11 +50,11 @@ def one(world):
 
 def test_before_anything_was_run(monkeypatch, tmp_path):
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / "none"))
-    assert len(runs.list_runs()) == 0
+    assert len(lookup.list_runs()) == 0
     with pytest.raises(ValueError, match="run 'abc' names 0 evaluated runs; known are none yet"):
-        runs.compare("abc", "abc")
+        lookup.compare("abc", "abc")
     with pytest.raises(ValueError, match="run 'abc' names 0 runs; known are none yet"):
-        runs.recommend("abc", all=True)
+        lookup.recommend("abc", all=True)
 
 
 def test_the_table_holds_floors_the_run_and_its_controls(table, planted_split):
@@ -76,33 +76,35 @@ def test_nothing_is_run_twice(table, world, monkeypatch):
     monkeypatch.setattr(Recommender, "fit", refuse)
     monkeypatch.setattr(runs, "evaluate", refuse)
     monkeypatch.setattr(runs.baselines, "make", refuse)
-    monkeypatch.setattr(runs.embeddings, "make", refuse)
+    monkeypatch.setattr(fitting.embeddings, "make", refuse)
     pd.testing.assert_frame_equal(train([0]), table)
 
 
 def test_another_seed_is_another_run_that_keeps_the_floors(table, one):
-    assert runs.run_name(one, 0) != runs.run_name(one, 1) != runs.run_name(one.with_settings(mask_ratio=0.4), 1)
-    assert runs.run_name(one, 0) == runs.run_name(Config.from_parameters(recipe="paper", seeds=[4]), 0)
+    assert (
+        fitting.run_name(one, 0) != fitting.run_name(one, 1) != fitting.run_name(one.with_settings(mask_ratio=0.4), 1)
+    )
+    assert fitting.run_name(one, 0) == fitting.run_name(Config.from_parameters(recipe="paper", seeds=[4]), 0)
 
 
 @pytest.mark.parametrize("stage", ["data", "embeddings", "tokenizers", "recommender"])
 def test_a_new_version_of_an_earlier_stage_makes_later_ones_anew(one, monkeypatch, stage):
     def names():
-        key = {"recommender": runs.run_name(one, 0)}
-        return runs.run_name(one, 0), runs.store().path("evaluation", key).name
+        key = {"recommender": fitting.run_name(one, 0)}
+        return fitting.run_name(one, 0), fitting.store().path("evaluation", key).name
 
-    before, versions = names(), runs.stage_version
+    before, versions = names(), fitting.stage_version
     newer = lambda s: versions(s) + (s == stage)  # noqa: E731
-    monkeypatch.setattr(runs, "stage_version", newer)
+    monkeypatch.setattr(fitting, "stage_version", newer)
     monkeypatch.setattr("contrec.study.store.stage_version", newer)
     after = names()
     assert after[0] != before[0] and after[1] != before[1]
 
 
 def test_every_place_names_a_run_alike(table, one):
-    run = runs.run_name(one, 0)
+    run = fitting.run_name(one, 0)
     assert set(table[table.model == "contrec"].run) == {run}
-    listed = runs.list_runs().set_index("run")
+    listed = lookup.list_runs().set_index("run")
     assert listed.loc[run, "label"] == "ContRec paper (tiny backbone)" and listed.loc[run, "model"] == "contrec"
     own = table[table.model == "contrec"].set_index("metric").value
     for metric, value in own.items():
@@ -117,13 +119,13 @@ def test_every_place_names_a_run_alike(table, one):
 
 
 def test_runs_are_compared_on_their_ranks(table, one):
-    run = runs.run_name(one, 0)
+    run = fitting.run_name(one, 0)
     value = table.set_index(["model", "metric"]).value
-    same = runs.compare(run, run[:8])
+    same = lookup.compare(run, run[:8])
     assert (same.difference == 0).all() and same.metric.tolist() == ["HR@10", "HR@20", "NDCG@10", "NDCG@20"]
     floor = table[table.model == "popularity"].run.iloc[0]
     for other, model in ((f"{run}:contrec/user-token", "contrec/user-token"), (floor, "popularity")):
-        found = runs.compare(run, other).set_index("metric")
+        found = lookup.compare(run, other).set_index("metric")
         for metric in found.index:  # percentage points
             expected = 100 * (value["contrec", metric] - value[model, metric])
             assert found.difference[metric] == pytest.approx(expected, abs=1e-6)
@@ -139,35 +141,35 @@ def test_kept_ranks_give_the_kept_metrics(table, one):
 
 
 def test_unknown_runs_and_models_are_told(table, one):
-    run = runs.run_name(one, 0)
+    run = fitting.run_name(one, 0)
     with pytest.raises(ValueError, match=f"run 'zz' names 0 evaluated runs; known are .*{run} .contrec.(,|$)"):
-        runs.compare("zz", run)
+        lookup.compare("zz", run)
     with pytest.raises(ValueError, match="holds no model 'contrec/magic'; it holds contrec, "):
-        runs.compare(run, f"{run}:contrec/magic")
+        lookup.compare(run, f"{run}:contrec/magic")
     with pytest.raises(ValueError, match=f"run 'zz' names 0 runs; known are .*{run}"):
-        runs.recommend("zz", all=True)
+        lookup.recommend("zz", all=True)
     with pytest.raises(ValueError, match="run '' names 0 runs"):
-        runs.recommend("", all=True)
+        lookup.recommend("", all=True)
     with pytest.raises(ValueError, match="has not seen: .* for user '.*', of 64 in the catalogue, got 64"):
-        runs.recommend(run, all=True, k=64)
+        lookup.recommend(run, all=True, k=64)
 
 
 def test_names_of_many_runs_are_not_all_told(table, one):
     known = [f"{n:012x}" for n in range(30)]
-    assert runs._not_one("zz", 0, "runs", known).endswith(f"{known[9]} and 20 more, which `contrec runs` lists")
-    assert known[10] not in runs._not_one("zz", 0, "runs", known)
+    assert lookup._not_one("zz", 0, "runs", known).endswith(f"{known[9]} and 20 more, which `contrec runs` lists")
+    assert known[10] not in lookup._not_one("zz", 0, "runs", known)
 
 
 def test_a_finished_run_recommends(table, one, planted_split):
-    run = runs.run_name(one, 0)
-    every = runs.recommend(run, all=True, k=2)
+    run = fitting.run_name(one, 0)
+    every = lookup.recommend(run, all=True, k=2)
     users = planted_split.train.user_ids
     assert len(every) == 2 * len(users) and every.user.tolist() == np.repeat(users, 2).tolist()
-    some = runs.recommend(run, users=[users[5]], k=2)
+    some = lookup.recommend(run, users=[users[5]], k=2)
     assert some.item.tolist() == every[every.user == users[5]].item.tolist()
     assert {"rank", "item", "title", "score", "cosine", "bonus", "text"} <= set(some.columns)
     items = planted_split.catalogue.item_ids
-    stranger = runs.recommend(run, history=[items[0], items[1]], k=3)
+    stranger = lookup.recommend(run, history=[items[0], items[1]], k=3)
     assert len(stranger) == 3 and not set(stranger.item) & {items[0], items[1]}
 
 
@@ -183,11 +185,11 @@ def test_an_interrupted_training_goes_on(world, one, monkeypatch):
 
     monkeypatch.setattr(Recommender, "_batches", dying)
     with pytest.raises(KeyboardInterrupt):
-        runs.fitted(config, 0)
-    assert not Store(runs.store().root).has("recommender", runs.recommender_key(config, 0))
+        fitting.fitted(config, 0)
+    assert not Store(fitting.store().root).has("recommender", fitting.recommender_key(config, 0))
     with pytest.raises(ValueError, match="is not finished: the `contrec study` command that began it goes on"):
-        runs.recommend(runs.run_name(config, 0), all=True)
-    runs.fitted(config, 0)
+        lookup.recommend(fitting.run_name(config, 0), all=True)
+    fitting.fitted(config, 0)
     assert epochs == [1, 2, 2]  # epoch 1 was not trained again
 
 
@@ -218,9 +220,9 @@ def test_recorded_results_carry_ranks_and_provenance(table, one, monkeypatch, tm
 
 
 def test_runs_on_other_data_are_not_compared(table, one, monkeypatch):
-    name = runs.run_name(one, one.seeds[0])
+    name = fitting.run_name(one, one.seeds[0])
     asked = iter(["lastfm, raw, leave_one_out", "lastfm, released, leave_one_out"])
-    assert runs._data_of(runs.evaluated(one, one.seeds[0])) == "planted, planted, leave_one_out"
-    monkeypatch.setattr(runs, "_data_of", lambda folder: next(asked))
+    assert lookup._data_of(runs.evaluated(one, one.seeds[0])) == "planted, planted, leave_one_out"
+    monkeypatch.setattr(lookup, "_data_of", lambda folder: next(asked))
     with pytest.raises(ValueError, match="needs the same test cases, got lastfm, raw"):
-        runs.compare(name, name)
+        lookup.compare(name, name)

@@ -1,0 +1,129 @@
+"""Finished runs: listed, compared with each other, asked for recommendations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from contrec import paths
+from contrec.evaluation import paired_bootstrap
+from contrec.recommender import Recommender
+from contrec.study.runs import kept_evaluations, run_of
+
+
+def list_runs() -> pd.DataFrame:
+    """Finished runs, then floors: name, what they are, and their test metrics."""
+    rows = []
+    for about in sorted((paths.artifacts() / "recommender").glob("[0-9a-f]*/run.json")):
+        run = json.loads(about.read_text(encoding="utf-8"))
+        config = run["config"]
+        row = {
+            "run": about.parent.name,
+            "label": run["label"],
+            "dataset": Path(config["path"]).name if config.get("path") else config["dataset"],
+            **{name: config[name] for name in ("source", "split", "preset")},
+            "seed": run["seed"],
+            "minutes": run["seconds"] / 60,
+        }
+        rows += [row | _own(folder) for folder in _evaluations(about.parent.name)] or [row]
+    for about in sorted((paths.artifacts() / "baselines").glob("[0-9a-f]*/key.json")):
+        key = json.loads(about.read_text(encoding="utf-8"))["key"]
+        names = {name: key["data"][name] for name in ("dataset", "source", "split")}
+        if names["dataset"] == "table":
+            names["dataset"] = ", ".join(key["data"]["files"])
+        rows.append({"run": about.parent.name, "label": "floor", **names, "seed": key["seed"], **_own(about.parent)})
+    return pd.DataFrame(rows)
+
+
+def _own(folder: Path) -> dict:
+    """Name and test metrics of the model that an evaluation is about; its controls come after it."""
+    frame = pd.read_csv(folder / "results.csv")
+    own = frame[frame.model == frame.model.iloc[0]]
+    return {"model": own.model.iloc[0], **own.set_index("metric").value.to_dict()}
+
+
+def _find(run: str, stage: str) -> Path:
+    """The artifact folder of a run, by its name or the beginning of it."""
+    found = [f for f in (paths.artifacts() / stage).glob(f"{run}*") if f.is_dir()] if run else []
+    if len(found) != 1:
+        known = [f.name for f in sorted((paths.artifacts() / stage).glob("[0-9a-f]*")) if f.is_dir()]
+        raise ValueError(_not_one(run, len(found), "runs", known))
+    return found[0]
+
+
+def _not_one(run: str, count: int, what: str, known: list[str], shown: int = 10) -> str:
+    """What to do about a name that does not name one run."""
+    if run and not count and any((paths.artifacts() / "recommender").glob(f".{run}*.unfinished")):
+        return f"run {run!r} is not finished: the `contrec study` command that began it goes on where it stopped"
+    more = f" and {len(known) - shown} more, which `contrec runs` lists" if len(known) > shown else ""
+    return f"run {run!r} names {count} {what}; known are {', '.join(known[:shown]) or 'none yet'}{more}"
+
+
+def _evaluations(run: str) -> list[Path]:
+    """Folders of kept evaluations, of runs (ContRec or a baseline) whose name begins with ``run``."""
+    keys = [f for stage in ("evaluation", "baselines") for f in (paths.artifacts() / stage).glob("[0-9a-f]*/key.json")]
+    return sorted(f.parent for f in keys if run_of(f.parent).startswith(run))
+
+
+def compare(run_a: str, run_b: str, metrics=("HR@10", "HR@20", "NDCG@10", "NDCG@20")) -> pd.DataFrame:
+    """Paired bootstrap of two runs on their kept ranks; differences in percentage points, first minus second.
+
+    A run is named by its fingerprint, or by "<fingerprint>:<model>" for a control kept with it. Runs on other data, or
+    on the same data from another source, are refused: their targets differ even where their users agree.
+    """
+    evaluations, cases = [], []
+    for run in (run_a, run_b):
+        name, _, model = run.partition(":")
+        folders = _evaluations(name) if name else []
+        if len(folders) != 1:
+            known = sorted(_evaluations(""), key=lambda f: f.parent.name != "evaluation")  # floors last
+            known = [f"{run_of(f)} ({_own(f)['model']})" for f in known]
+            raise ValueError(_not_one(name, len(folders), "evaluated runs", known))
+        kept = kept_evaluations(folders[0])
+        model = model or next(iter(kept))
+        if model not in kept:
+            raise ValueError(f"run {name!r} holds no model {model!r}; it holds {', '.join(kept)}")
+        evaluations.append(kept[model])
+        cases.append(_data_of(folders[0]))
+    if cases[0] != cases[1]:
+        raise ValueError(f"a paired comparison needs the same test cases, got {' and '.join(cases)}")
+    return pd.DataFrame([_flat(paired_bootstrap(*evaluations, m)) for m in metrics])
+
+
+def _data_of(folder: Path) -> str:
+    """Dataset, source and split that an evaluation belongs to."""
+    key = json.loads((folder / "key.json").read_text(encoding="utf-8"))["key"]
+    if "recommender" in key:
+        about = paths.artifacts() / "recommender" / key["recommender"] / "run.json"
+        names = json.loads(about.read_text(encoding="utf-8"))["config"]
+    else:
+        names = key["data"]
+    return ", ".join(names[name] for name in ("dataset", "source", "split"))
+
+
+def _flat(outcome: dict) -> dict:
+    low, high = outcome.pop("interval")
+    return {"metric": outcome["metric"], "difference": outcome["difference"], "low": low, "high": high, **outcome}
+
+
+def recommend(run: str, users=None, history=None, all: bool = False, k: int = 10) -> pd.DataFrame:  # noqa: A002
+    """Ranked items with the preference text, from a finished run: for users, a history of item ids, or every user."""
+    recommender = Recommender.load(_find(run, "recommender") / "model")
+    if history is not None:
+        return recommender.recommend(history=history, k=k).drop(columns="case")
+    if all:
+        users = list(recommender.user_ids)
+    cases = recommender.cases_of(users)
+    unseen = len(recommender.catalogue) - np.diff(cases.history_matrix(len(recommender.catalogue)).indptr)
+    if k > unseen.min():
+        few = int(unseen.argmin())
+        raise ValueError(
+            f"k must be at most the number of items that a user has not seen: {unseen[few]} for user "
+            f"{str(users[few])!r}, of {len(recommender.catalogue)} in the catalogue, got {k}"
+        )
+    frame = recommender.recommend_cases(cases, k)
+    frame.insert(0, "user", np.asarray(users, dtype=str)[frame.pop("case")])
+    return frame
