@@ -196,8 +196,8 @@ class UserModel(nn.Module):
 
     def answer_loss(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         """Eq. (14) as a mean over answer tokens; the output layer is applied at these positions only."""
-        if not mask.any():
-            return states.sum() * 0.0
+        if not mask.any():  # zero, with the output layer in the graph: several processes wait for its gradient
+            return self.model.get_output_embeddings()(states[:, 0]).sum() * 0.0
         logits = self.model.get_output_embeddings()(states[mask])
         return nn.functional.cross_entropy(logits.float(), ids[mask])
 
