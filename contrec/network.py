@@ -148,7 +148,7 @@ class ContRec(nn.Module):
         prompts, tokens, answers = batch.share(self.tokens(batch.prompts, batch.users, generator))
         reading = model.read(prompts, tokens)
         if self.config.condition_from == "generated":
-            written, gold = model.follow(reading, model.write(reading).ids, answers)
+            written, gold = model.follow(reading, model.write(reading, states=False).ids, answers)
             states, mask = written[0], written[2]
         else:
             (gold,) = model.follow(reading, answers)

@@ -75,7 +75,7 @@ def benchmark(
     )
     ways = {REFERENCE: reference, FAIR: fair, PREFILL: prefill, OURS: library}
     bars = [Bar(REFERENCE, 10), Bar(FAIR, 2), Bar(PREFILL, 1.5, at_most=True)]
-    return Benchmark("generate", shape, ways, check, bars)
+    return Benchmark("generate", shape, ways, check, bars, warm_up=False)
 
 
 def closed_answers(rng: np.random.Generator, length: int, facets: int) -> list[list[np.ndarray]]:

@@ -8,7 +8,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,7 @@ class Benchmark:
         check: results by name of way -> comparisons.
         bars: what is wanted on the CPU.
         repeats: timed calls of each way, at least 3.
+        warm_up: whether a call that is not timed comes first; not where a call takes many seconds.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Benchmark:
     check: Callable[[dict[str, Any]], list[Check]]
     bars: list[Bar] = field(default_factory=list)
     repeats: int = 3
+    warm_up: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Outcome:
 
 
 def run(benchmark: Benchmark, device: str = "cpu") -> Outcome:
-    """Call every way once to warm up, with its memory watched, then all in turn (A B C A B C ...), and compare.
+    """Call all ways in turn (A B C A B C ...), watch the memory of each first call, and compare the results.
 
     On the CPU: one thread, and the seconds are the process's own, so that another busy process changes little. On a
     GPU: CUDA events.
@@ -123,15 +125,16 @@ def run(benchmark: Benchmark, device: str = "cpu") -> Outcome:
     seconds: dict[str, list[float]] = {name: [] for name in benchmark.ways}
     results, memory = {}, {}
     with one_thread():
-        for name, way in benchmark.ways.items():
-            with watched(device) as peak:
-                results[name] = way()
-            memory[name] = peak.mib
-        for _ in range(benchmark.repeats):
+        for turn in range(benchmark.warm_up + benchmark.repeats):
             for name, way in benchmark.ways.items():
-                clock = stopwatch(device)
-                results[name] = way()
-                seconds[name].append(clock())
+                with watched(device) if turn == 0 else nullcontext() as peak:
+                    clock = stopwatch(device)
+                    results[name] = way()
+                    lasted = clock()
+                if turn == 0:
+                    memory[name] = peak.mib
+                if turn >= benchmark.warm_up:
+                    seconds[name].append(lasted)
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     own = middle[OURS]
     table = pd.DataFrame(

@@ -34,6 +34,6 @@ class TokenInjector(nn.Module):
         self.scale.copy_(embeddings.float().square().mean().sqrt() / tokens.square().mean().sqrt().clamp_min(1e-8))
 
     def forward(self, embeds: Tensor, tokens: Tensor, slots: Tensor) -> Tensor:
-        """Overwrite ``embeds`` (B, L, H) at flat positions ``slots`` (N,) with ``tokens`` (N, D)."""
-        values = self.project(tokens * self.scale).to(embeds.dtype)
-        return embeds.flatten(0, 1).index_copy(0, slots, values).view_as(embeds)
+        """Overwrite ``embeds`` (B, L, H) in place at flat positions ``slots`` (N,) with ``tokens`` (N, D)."""
+        embeds.flatten(0, 1).index_copy_(0, slots, self.project(tokens * self.scale).to(embeds.dtype))
+        return embeds

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from contrec.language.answers import AnswerSet
 from contrec.language.backbone import decoder_of
 from contrec.language.injection import TokenInjector
+from contrec.language.last_layer import output_of
 from contrec.language.prompts import PromptBatch, pad
 
 
@@ -82,30 +83,37 @@ class UserModel(nn.Module):
 
         device, size, skip = tokens.device, len(batch), len(self.prefix)
         decoder, embed = decoder_of(self.model), self.model.get_input_embeddings()
-        cache = decoder(inputs_embeds=embed(self.prefix[None]), use_cache=True).past_key_values
+        with output_of(decoder, None):
+            cache = decoder(inputs_embeds=embed(self.prefix[None]), use_cache=True).past_key_values
         cache = DynamicCache([(k.expand(size, -1, -1, -1), v.expand(size, -1, -1, -1)) for k, v in _pairs(cache)])
         ids, mask = pad(batch.ids, skip)
         slots = torch.from_numpy(batch.flat_positions(ids.shape[1], skip)).to(device)
         embeds = self.injector(embed(ids.to(device)), tokens, slots)
         mask = torch.cat([torch.ones(size, skip, dtype=torch.bool), mask], dim=1).to(device)
         position = (mask.long().cumsum(1) - 1).clamp_min(0)[:, skip:]
-        states = decoder(
-            inputs_embeds=embeds,
-            attention_mask=mask.long(),
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
         lengths = mask.sum(1)
-        last = states[torch.arange(size, device=device), lengths - skip - 1]
+        place = lengths - skip - 1
+        with output_of(decoder, place) as short:
+            states = decoder(
+                inputs_embeds=embeds,
+                attention_mask=mask.long(),
+                position_ids=position,
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state
+        last = states[:, 0] if short else states[torch.arange(size, device=device), place]
         return Reading(cache, mask, lengths, last)
 
     @torch.no_grad()
-    def write(self, reading: Reading) -> Written:
+    def write(self, reading: Reading, states: bool = True) -> Written:
         """Decode greedily along the answer trie.
 
         A node with a single child needs no decision: such tokens are fed in one chunk, so an answer of thirty tokens
         takes as many forward passes as it has real choices.
+
+        Args:
+            states: also run the tokens after the last choice, whose states belong to the condition; without them
+                ``Written.states`` is not complete, and only the text may be used.
         """
         from transformers import DynamicCache
 
@@ -118,10 +126,14 @@ class UserModel(nn.Module):
         mask, state = reading.mask, reading.last.detach()
         node: list = [self.answers.trie] * size
         ids: list[list[int]] = [[] for _ in range(size)]
-        states, real = [state[:, None]], [torch.ones(size, 1, dtype=torch.bool, device=device)]
+        found, real = [state[:, None]], [torch.ones(size, 1, dtype=torch.bool, device=device)]
         while any(isinstance(n, dict) for n in node):
             logits = head(state)
             chunks = [self._advance(node, row, logits[row], ids[row]) for row in range(size)]
+            if not states and not any(isinstance(n, dict) for n in node):
+                break
+            # an answer's last token emits nothing and need not be fed
+            chunks = [c if isinstance(n, dict) else c[:-1] for c, n in zip(chunks, node, strict=True)]
             fed, fed_mask = (x.to(device) for x in pad([np.array(chunk, np.int64) for chunk in chunks]))
             position = mask.sum(1, keepdim=True) + (fed_mask.long().cumsum(1) - 1).clamp_min(0)
             mask = torch.cat([mask, fed_mask], dim=1)
@@ -132,15 +144,14 @@ class UserModel(nn.Module):
                 past_key_values=cache,
                 use_cache=True,
             ).last_hidden_state
-            states.append(out)
+            found.append(out)
             real.append(fed_mask)
             taken = fed_mask.sum(1)
             newest = out[torch.arange(size, device=device), (taken - 1).clamp_min(0)]
             state = torch.where(taken[:, None] > 0, newest, state)
         self.model.train(training)
-        states, real = torch.cat(states, dim=1), torch.cat(real, dim=1)
-        # token j is emitted by the state at token j - 1, so the state at the end token is left out
-        emitted = [states[row][real[row]][: len(tokens)] for row, tokens in enumerate(ids)]
+        found, real = torch.cat(found, dim=1), torch.cat(real, dim=1)
+        emitted = [found[row][real[row]] for row in range(size)]  # token j is emitted by the state at token j - 1
         return Written(
             np.array([leaf[0] for leaf in node]), np.array([leaf[1] for leaf in node]),
             [np.array(tokens) for tokens in ids],

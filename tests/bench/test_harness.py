@@ -25,8 +25,14 @@ def test_ways_are_called_in_turn_after_a_warm_up():
     assert outcome.equal
 
 
+def test_without_a_warm_up_the_first_call_counts():
+    calls = []
+    outcome = harness.run(made({n: lambda n=n: calls.append(n) or 1 for n in (REFERENCE, OURS)}, warm_up=False))
+    assert calls == [REFERENCE, OURS] * 3 and outcome.table["MiB"].notna().all()
+
+
 def test_ratio_is_that_of_medians(monkeypatch):
-    seconds = iter([9.0, 2.0, 100.0, 1.0, 8.0, 3.0])  # reference, contrec, reference, ...
+    seconds = iter([50.0, 50.0, 9.0, 2.0, 100.0, 1.0, 8.0, 3.0])  # warm-up, then reference, contrec, reference, ...
     monkeypatch.setattr(harness, "stopwatch", lambda device: lambda: next(seconds))
     outcome = harness.run(made({REFERENCE: lambda: 1, OURS: lambda: 1}, bars=[Bar(REFERENCE, 5)]))
     assert outcome.ratio == 9.0 / 2.0

@@ -154,3 +154,12 @@ def test_a_batch_without_any_gold_answer_has_no_language_loss(world):
     assert float(user_model.answer_loss(states, ids, mask).detach()) == 0
     assert not mask.any()
     torch.testing.assert_close(states[:, 0], reading.last)  # what condition_from="gold" then falls back to
+
+
+@torch.no_grad()
+def test_the_text_needs_no_states_after_its_last_choice(world, outcome):
+    reading, written = outcome
+    short = world[0].write(reading, states=False)
+    assert [ids.tolist() for ids in short.ids] == [ids.tolist() for ids in written.ids]
+    assert (short.template == written.template).all() and (short.facet == written.facet).all()
+    assert short.states.shape[1] < written.states.shape[1]
