@@ -13,6 +13,7 @@ from .theme import BLACK, DATASETS, GREY, METHODS, THEME, VERMILLION, group, new
 
 __all__ = [
     *("channel_variance", "cost_by_part", "cost_curves", "denoising_path", "history_lengths", "loss_curves"),
+    "reconstruction",
     *("ranking_intervals", "trade_off"),
     "save",
 ]
@@ -335,6 +336,83 @@ def history_lengths(lengths: pd.DataFrame, *, cap: int | None = 20, subtitle: st
     ax.legend()
     _subtitle(figure, subtitle)
     return figure, pd.concat(frames, ignore_index=True)
+
+
+@_themed
+def reconstruction(
+    loss: pd.DataFrame, rates: pd.DataFrame, *, truth: pd.DataFrame | None = None, references: dict | None = None,
+    subtitle: str = "",
+):  # fmt: skip
+    """The kind of Fig. 1, ContRec: (a) loss against step, (b) distortion against rate, (c) what it is worth, (d) codes.
+
+    Args:
+        loss: columns model, epoch (the step), seed, loss, as for :func:`loss_curves`.
+        rates: columns decoder, seed, rate_bits, mse, cosine, overlap, HR@10, and used (NaN where there are no codes).
+        truth: columns truth, rate_bits, mse: curves drawn into the panel of the MSE.
+        references: value of the untouched embeddings by column ("HR@10").
+        subtitle: dataset, inputs, preset, seeds.
+
+    Returns:
+        (figure, frame with decoder, rate_bits and mean and s.d. over seeds of each column). Lines join seeds' means.
+    """
+    columns = ("mse", "cosine", "overlap", "HR@10", "used")
+    _need(loss, "model", "epoch", "seed", "loss")
+    _need(rates, "decoder", "seed", "rate_bits", *columns)
+    point = rates.groupby(["decoder", "seed"]).cumcount()  # the n-th setting of a decoder is the same for every seed
+    grouped = rates.assign(point=point).groupby(["decoder", "point"], sort=False)
+    frame = grouped[["rate_bits", *columns]].agg(["mean", "std"])
+    frame.columns = [name if part == "mean" else f"{name} s.d." for name, part in frame.columns]
+    frame = frame.reset_index().drop(columns="point")
+    figure, axes = new(3, 2, height=6.2)
+    looks = style([*dict.fromkeys(loss["model"]), *dict.fromkeys(frame["decoder"])])
+    for name, line in loss.groupby("model", sort=False):
+        band = line.groupby("epoch")["loss"].agg(["mean", "std"])
+        _, colour, marker = looks[name]
+        axes[0, 0].plot(band["mean"], color=colour, marker=marker, markevery=max(1, len(band) // 5))
+        low, high = band["mean"] - band["std"], band["mean"] + band["std"]
+        axes[0, 0].fill_between(band.index, low, high, color=colour, alpha=0.2, lw=0)
+    axes[0, 0].set(xlabel="step", ylabel="training loss (MSE)", yscale="log", title="(a)")
+    panels = dict(zip(columns, axes.flat[1:], strict=True))
+    titles = {
+        "mse": "(b) held-out MSE",
+        "cosine": "(b) held-out cosine",
+        "overlap": "(c) neighbours kept",
+        "HR@10": "(c)",
+    }
+    for column, ax in panels.items():
+        for name, line in frame.groupby("decoder", sort=False):
+            line, (label, colour, marker) = line.dropna(subset=[column]).sort_values("rate_bits"), looks[name]
+            if len(line):
+                bars = line[f"{column} s.d."].fillna(0)
+                ax.errorbar(
+                    line["rate_bits"], line[column], bars, color=colour, marker=marker, label=label, elinewidth=0.8
+                )
+        for value in [references[column]] if references and column in references else []:
+            ax.axhline(value, color=BLACK, lw=0.7, ls="--", zorder=0)
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%d"))
+        ax.set(
+            xlabel="rate (bits)",
+            ylabel={"used": "share of codes used"}.get(column, column),
+            title=titles.get(column, "(d)"),
+        )
+    for dash, (name, line) in zip(
+        LINES[1:], truth.groupby("truth", sort=False) if truth is not None else (), strict=False
+    ):
+        panels["mse"].plot(line["rate_bits"], line["mse"], color=BLACK, ls=dash, lw=0.8, label=name)
+    panels["mse"].set_yscale("log")
+    panels["used"].set_ylim(0, 1.05)
+    handles = {label: handle for handle, label in zip(*panels["mse"].get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=3,
+        title="bars and bands: s.d. over seeds",
+        title_fontsize=6.5,
+    )
+    _subtitle(figure, subtitle)
+    return figure, frame
 
 
 @_themed

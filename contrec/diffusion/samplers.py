@@ -85,6 +85,7 @@ def sample(
     *,
     eta: float = 0.0,
     trajectory: bool = False,
+    start: int | None = None,
 ) -> Tensor:
     """Walk from pure noise at T to a vector at 0 (Eq. (7), ContRec).
 
@@ -97,6 +98,7 @@ def sample(
         steps: number of network calls, 1..T (see :func:`contrec.diffusion.ddpm.respace`).
         eta: randomness of "ddim", 0..1.
         trajectory: also return what stood at each step.
+        start: step to walk from, where ``noise[0]`` is what stands there; None for pure noise at T.
 
     Returns:
         Vectors, shape (B, D), or with ``trajectory`` all of them, shape (steps + 1, B, D), pure noise first.
@@ -105,7 +107,7 @@ def sample(
         ValueError: for an unknown sampler, steps outside 1..T, or too little noise.
     """
     one_of("sampler", sampler, SAMPLERS)
-    times = [*respace(schedule.timesteps, steps), 0]
+    times = [*respace(schedule.timesteps if start is None else start, steps), 0]
     needed = draws(sampler, steps, eta)
     if noise.dim() != 3 or len(noise) < needed:
         raise ValueError(f"noise must have shape (n, B, D) with n >= {needed}, got {tuple(noise.shape)}")

@@ -74,6 +74,7 @@ def recommender_key(config: Config, seed: int) -> dict:
     before = {
         "embeddings": store().path("embeddings", embeddings_key(config, seed)).name,
         "tokenizers": stage_version("tokenizers"),
+        "diffusion": stage_version("diffusion"),
     }
     own = {"config": asdict(config.recommender), "seed": seed, "model": config.model}
     return {"data": data_key(config), **before, **own}

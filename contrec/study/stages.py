@@ -23,7 +23,9 @@ STAGES: dict[str, tuple[str, ...]] = {
     "data": ("data",),
     "embeddings": ("embeddings", *(f"baselines/{name}.py" for name in ("ease", "itemknn", "matrices", "transitions"))),
     "tokenizers": ("tokenizers",),
-    "recommender": ("language", "diffusion", "network.py", "retriever.py", "training.py", "recommender.py"),
+    "diffusion": ("diffusion",),
+    "reconstruction": ("reconstruction.py",),
+    "recommender": ("language", "network.py", "retriever.py", "training.py", "recommender.py"),
     "baselines": ("baselines",),
     "evaluation": ("evaluation", "controls.py"),
 }

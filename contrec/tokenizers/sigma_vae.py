@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from contrec.checks import in_range, one_of, positive
+from contrec.tokenizers.base import ContinuousTokenizer, masked, mlp
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,7 @@ class TokenizerConfig:
         one_of("gamma_from", self.gamma_from, ("mu", "input"))
 
 
-def mlp(*widths: int) -> nn.Sequential:
-    """Linear layers of these widths with GELU between them; three layers are the "three-layer MLP" of Sect. 3.2."""
-    layers: list[nn.Module] = []
-    for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
-        layers += [nn.GELU(), nn.Linear(a, b)] if i else [nn.Linear(a, b)]
-    return nn.Sequential(*layers)
-
-
-class SigmaVAE(nn.Module):
+class SigmaVAE(ContinuousTokenizer):
     """K masked encoders, one scalar noise level per token, one decoder over all tokens.
 
     Args:
@@ -57,8 +50,7 @@ class SigmaVAE(nn.Module):
     """
 
     def __init__(self, dim: int, config: TokenizerConfig):
-        super().__init__()
-        self.dim, self.config = dim, config
+        super().__init__(dim, config)
         k, width = config.n_tokens, config.width
         self.encoders = nn.ModuleList(mlp(dim, width, width, config.token_dim) for _ in range(k))
         self.decoder = mlp(k * config.token_dim, width, width, dim)
@@ -95,8 +87,8 @@ class SigmaVAE(nn.Module):
             "reconstruction", "prior" (mean of mu squared) and "total" = reconstruction + kl_weight * prior.
         """
         rho = self.config.mask_ratio
-        masked = [x * (torch.rand(x.shape, generator=generator, device=x.device) >= rho) for _ in self.encoders]
-        mu = torch.stack([encoder(v) for encoder, v in zip(self.encoders, masked, strict=True)], dim=1)
+        views = [masked(x, rho, generator) for _ in self.encoders]
+        mu = torch.stack([encoder(v) for encoder, v in zip(self.encoders, views, strict=True)], dim=1)
         if self.training and not self.sigma_scale and not self.config.sigma_zero:
             self.sigma_scale.copy_((mu if self.config.gamma_from == "mu" else x).detach().std())
         reconstruction = (self.decode(self.add_noise(mu, generator)) - x).square().mean()
@@ -108,11 +100,6 @@ class SigmaVAE(nn.Module):
         }
 
     @torch.no_grad()
-    def channel_variance(self, x: Tensor) -> Tensor:
-        """Variance of mu over the rows of x, per token and channel, (K, D): near zero means a collapsed channel."""
-        return self.means(x).var(dim=0, unbiased=False)
-
-    @torch.no_grad()
     def rate_bits(self, x: Tensor) -> float:
         """Bits that one embedding's tokens carry through the noise: sum of 1/2 log2(1 + var(mu) / E sigma^2).
 
@@ -121,34 +108,3 @@ class SigmaVAE(nn.Module):
         if not self.sigma_scale:
             return math.inf
         return float(0.5 * torch.log2(1 + self.channel_variance(x) / self.sigma_scale.square()).sum())
-
-
-def train_tokenizer(model: SigmaVAE, x: Tensor, *, seed: int, progress: bool = False, label: str = "tokenizer"):
-    """Phase 1 (Algorithm 1): minimise Eq. (12) over embeddings x (n, d) with AdamW.
-
-    Returns:
-        One dict of mean losses per epoch. The model is left in evaluation mode on its device.
-    """
-    from tqdm.auto import trange
-
-    config = model.config
-    generator = torch.Generator(device=x.device).manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
-    history = []
-    model.train()
-    for epoch in trange(config.epochs, desc=label, disable=not progress):
-        sums: dict[str, float] = {}
-        order = torch.randperm(len(x), generator=generator, device=x.device)
-        for rows in order.split(config.batch_size):
-            losses = model.loss(x[rows], generator)
-            optimizer.zero_grad(set_to_none=True)
-            losses["total"].backward()
-            optimizer.step()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(rows) / len(x)
-        schedule.step()
-        history.append({"epoch": epoch + 1, **sums})
-    optimizer.zero_grad(set_to_none=True)  # a frozen tokenizer's old gradients would enter phase 2's clipping
-    model.eval()
-    return history
