@@ -19,6 +19,10 @@ __all__ = [
 ]
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 BOOTSTRAP = "95 % bootstrap over users"
+RATE_PANELS = {  # column: title, in the figure of the reconstruction
+    "mse": "(b) held-out MSE", "cosine": "(b) held-out cosine", "overlap": "(c) neighbours kept",
+    "HR@10": "(c) ranking", "used": "(d) codes",
+}  # fmt: skip
 
 
 def _themed(draw):
@@ -347,7 +351,8 @@ def reconstruction(
 
     Args:
         loss: columns model, epoch (the step), seed, loss, as for :func:`loss_curves`.
-        rates: columns decoder, seed, rate_bits, mse, cosine, overlap, HR@10, and used (NaN where there are no codes).
+        rates: columns decoder, seed, rate_bits, mse, cosine, overlap, HR@10, and used and collisions (NaN where there
+            are no codes); an infinite rate is left out.
         truth: columns truth, rate_bits, mse: curves drawn into the panel of the MSE.
         references: value of the untouched embeddings by column ("HR@10").
         subtitle: dataset, inputs, preset, seeds.
@@ -355,14 +360,13 @@ def reconstruction(
     Returns:
         (figure, frame with decoder, rate_bits and mean and s.d. over seeds of each column). Lines join seeds' means.
     """
-    columns = ("mse", "cosine", "overlap", "HR@10", "used")
     _need(loss, "model", "epoch", "seed", "loss")
-    _need(rates, "decoder", "seed", "rate_bits", *columns)
+    _need(rates, "decoder", "seed", "rate_bits", *RATE_PANELS, "collisions")
     point = rates.groupby(["decoder", "seed"]).cumcount()  # the n-th setting of a decoder is the same for every seed
     grouped = rates.assign(point=point).groupby(["decoder", "point"], sort=False)
-    frame = grouped[["rate_bits", *columns]].agg(["mean", "std"])
+    frame = grouped[["rate_bits", *RATE_PANELS, "collisions"]].agg(["mean", "std"])
     frame.columns = [name if part == "mean" else f"{name} s.d." for name, part in frame.columns]
-    frame = frame.reset_index().drop(columns="point")
+    frame = frame.reset_index().drop(columns="point").replace(np.inf, np.nan).dropna(subset=["rate_bits"])
     figure, axes = new(3, 2, height=6.2)
     looks = style([*dict.fromkeys(loss["model"]), *dict.fromkeys(frame["decoder"])])
     for name, line in loss.groupby("model", sort=False):
@@ -371,48 +375,34 @@ def reconstruction(
         axes[0, 0].plot(band["mean"], color=colour, marker=marker, markevery=max(1, len(band) // 5))
         low, high = band["mean"] - band["std"], band["mean"] + band["std"]
         axes[0, 0].fill_between(band.index, low, high, color=colour, alpha=0.2, lw=0)
-    axes[0, 0].set(xlabel="step", ylabel="training loss (MSE)", yscale="log", title="(a)")
-    panels = dict(zip(columns, axes.flat[1:], strict=True))
-    titles = {
-        "mse": "(b) held-out MSE",
-        "cosine": "(b) held-out cosine",
-        "overlap": "(c) neighbours kept",
-        "HR@10": "(c)",
-    }
+    axes[0, 0].set(xlabel="step", ylabel="training loss (MSE)", yscale="log", title="(a) training")
+    panels = dict(zip(RATE_PANELS, axes.flat[1:], strict=True))
     for column, ax in panels.items():
-        for name, line in frame.groupby("decoder", sort=False):
-            line, (label, colour, marker) = line.dropna(subset=[column]).sort_values("rate_bits"), looks[name]
-            if len(line):
-                bars = line[f"{column} s.d."].fillna(0)
-                ax.errorbar(
-                    line["rate_bits"], line[column], bars, color=colour, marker=marker, label=label, elinewidth=0.8
-                )
-        for value in [references[column]] if references and column in references else []:
-            ax.axhline(value, color=BLACK, lw=0.7, ls="--", zorder=0)
+        _rate_lines(ax, frame, column, looks)
+        if references and column in references:
+            ax.axhline(references[column], color=BLACK, lw=0.7, ls="--", zorder=0)
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%d"))
-        ax.set(
-            xlabel="rate (bits)",
-            ylabel={"used": "share of codes used"}.get(column, column),
-            title=titles.get(column, "(d)"),
-        )
-    for dash, (name, line) in zip(
-        LINES[1:], truth.groupby("truth", sort=False) if truth is not None else (), strict=False
-    ):
+        ax.set(xlabel="rate (bits)", ylabel=column, title=RATE_PANELS[column])
+    _rate_lines(panels["used"], frame, "collisions", looks, ls=":")
+    panels["used"].set(ylim=(0, 1.05), ylabel="used; collisions dotted")
+    for dash, (name, line) in zip(LINES[1:], [] if truth is None else truth.groupby("truth", sort=False), strict=False):
         panels["mse"].plot(line["rate_bits"], line["mse"], color=BLACK, ls=dash, lw=0.8, label=name)
     panels["mse"].set_yscale("log")
-    panels["used"].set_ylim(0, 1.05)
-    handles = {label: handle for handle, label in zip(*panels["mse"].get_legend_handles_labels(), strict=True)}
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside lower center",
-        ncols=3,
-        title="bars and bands: s.d. over seeds",
-        title_fontsize=6.5,
-    )
+    legend = panels["mse"].get_legend_handles_labels()
+    title = "bars and bands: s.d. over seeds"
+    figure.legend(*legend, loc="outside lower center", ncols=3, title=title, title_fontsize=6.5)
     _subtitle(figure, subtitle)
     return figure, frame
+
+
+def _rate_lines(ax, frame: pd.DataFrame, column: str, looks: dict, ls: str = "-") -> None:
+    for name, line in frame.dropna(subset=[column]).groupby("decoder", sort=False):
+        line, (label, colour, marker) = line.sort_values("rate_bits"), looks[name]
+        bars = line[f"{column} s.d."].fillna(0)
+        ax.errorbar(
+            line["rate_bits"], line[column], bars, color=colour, marker=marker, label=label, elinewidth=0.8, ls=ls
+        )
 
 
 @_themed

@@ -48,6 +48,16 @@ def path(rng):
     return way, items, 7, [1, 2, 2, 5], [f"Item {i} for $5 and a very long title that goes on\n" for i in range(60)]
 
 
+def rate_distortion():
+    loss = pd.DataFrame([("vq", e, s, 1 / (e + s)) for e in range(1, 9) for s in (1, 2)]).set_axis(
+        ["model", "epoch", "seed", "loss"], axis=1
+    )
+    rows = [(d, s, 16 * k, 1 / (k + s)) for d in ("vq", "diffusion/one-step") for s in (1, 2) for k in (1, 2, 4)]
+    rates = pd.DataFrame(rows, columns=["decoder", "seed", "rate_bits", "mse"])
+    codes = np.where(rates["decoder"] == "vq", 0.9, np.nan)
+    return loss, rates.assign(cosine=0.9, overlap=0.5, **{"HR@10": 0.1}, used=codes, collisions=codes / 9)
+
+
 def figures(rng):
     variances = pd.DataFrame(
         [
@@ -82,13 +92,14 @@ def figures(rng):
         "variance": lambda: plots.channel_variance(variances, subtitle="Planted"),
         "path": lambda: plots.denoising_path(*path(rng), subtitle="Planted"),
         "lengths": lambda: plots.history_lengths(lengths, subtitle="Released"),
+        "reconstruction": lambda: plots.reconstruction(*rate_distortion(), subtitle="Planted"),
         "parts": lambda: plots.cost_by_part(costs, subtitle="Planted"),
         "growth": lambda: plots.cost_curves(growth, "items", xlabel="items", subtitle="Planted"),
         "sampling": lambda: plots.trade_off(sampling, subtitle="Planted"),
     }
 
 
-NAMES = ["loss", "ranking", "variance", "path", "lengths", "parts", "growth", "sampling"]
+NAMES = ["loss", "ranking", "variance", "path", "lengths", "reconstruction", "parts", "growth", "sampling"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -260,6 +271,14 @@ def test_cost_by_part_adds_totals_where_none_is_given():
     totals = data[data["part"] == "total"].set_index("layout")["seconds"]
     assert totals["published"] == 1.6 and totals["contrec"] == pytest.approx(0.3) and len(totals) == 2
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["LLM", "ranking", "total"]
+
+
+def test_reconstruction_averages_seeds_and_leaves_infinite_rates_out():
+    loss, rates = rate_distortion()
+    rates.loc[len(rates)] = ["sigma_vae", 1, np.inf, 0.1, 0.9, 0.5, 0.1, np.nan, np.nan]
+    figure, data = plots.reconstruction(loss, rates, references={"HR@10": 0.2})
+    assert len(data) == 6 and data["mse"].iloc[0] == pytest.approx((1 / 2 + 1 / 3) / 2)
+    assert [ax.get_title()[:3] for ax in figure.axes] == ["(a)", "(b)", "(b)", "(c)", "(c)", "(d)"]
 
 
 def test_trade_off_numbers_the_points_of_a_line_only():

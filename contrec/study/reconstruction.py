@@ -24,9 +24,9 @@ from contrec.study.stages import stage_version
 from contrec.study.store import load_tensors, save_tensors
 
 INPUTS = ("lightgcn", "text", "fused")
-RATES = {"planted": (4, 8, 16, 24, 32), "": (16, 32, 64, 128, 256)}  # bits; the planted world has 8 dimensions
+RATES = {"planted": (4, 8, 16, 32), "": (16, 32, 64, 128, 256)}  # bits; the planted world has 8 dimensions
 BITS_PER_CODE = {"planted": 4, "": 8}
-BUDGETS = {"tiny": Budget(width=64, steps=300, batch_size=64, lr=3e-3), "laptop": Budget()}
+BUDGETS = {"tiny": Budget(width=64, steps=200, batch_size=64, lr=3e-3), "laptop": Budget()}
 CONTINUOUS = ("autoencoder", "vae", "sigma_vae", "diffusion/one-step", "diffusion/sampled")
 QUANTIZED = ("vq", "rq", "mq")
 NO_NOISE = 1e9  # stands for the infinite rate of a channel without noise

@@ -185,3 +185,16 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="noise is needed"):
         ddim_step(y, y, 5, 4, schedule, eta=0.5)
     assert dpm_solver_pp_step(y, 2 * y, 5, 0, schedule).equal(2 * y)
+
+
+def test_a_walk_may_start_on_the_way():
+    schedule, seen = NoiseSchedule("linear", 1000), []
+
+    def predict_x0(y, t):
+        seen.append(int(t))
+        return torch.ones_like(y)
+
+    y = sample(predict_x0, torch.zeros(1, 3, 2), schedule, "ddim", 4, start=200)
+    assert seen == [200, 150, 100, 50] and torch.equal(y, torch.ones(3, 2))
+    with pytest.raises(ValueError, match="steps"):
+        sample(predict_x0, torch.zeros(1, 3, 2), schedule, "ddim", 20, start=10)
