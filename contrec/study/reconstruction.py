@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from multiprocessing import get_context
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from contrec import data, paths, reconstruction
+from contrec.checks import one_of
 from contrec.data import planted
 from contrec.data.interactions import Cases
 from contrec.evaluation import evaluate
@@ -26,7 +28,7 @@ from contrec.study.store import load_tensors, save_tensors
 INPUTS = ("lightgcn", "text", "fused")
 RATES = {"planted": (4, 8, 16, 32), "": (16, 32, 64, 128, 256)}  # bits; the planted world has 8 dimensions
 BITS_PER_CODE = {"planted": 4, "": 8}
-BUDGETS = {"tiny": Budget(width=64, steps=200, batch_size=64, lr=3e-3), "laptop": Budget()}
+BUDGETS = {"tiny": Budget(width=64, steps=150, batch_size=64, lr=3e-3), "laptop": Budget()}
 CONTINUOUS = ("autoencoder", "vae", "sigma_vae", "diffusion/one-step", "diffusion/sampled")
 QUANTIZED = ("vq", "rq", "mq")
 NO_NOISE = 1e9  # stands for the infinite rate of a channel without noise
@@ -36,6 +38,23 @@ USERS = 2000  # at most so many test cases for the fixed ranker, the same ones e
 def rates(config: Config) -> tuple[int, ...]:
     """Bits at which the peers of a dataset are compared."""
     return RATES.get(config.dataset, RATES[""])
+
+
+def setup(config: Config, inputs=None, rate: int | None = None, workers: int | None = None) -> tuple:
+    """What a notebook compares where its parameters say None.
+
+    Returns:
+        inputs: the planted world's own vectors, else ``INPUTS``; rate: the middle one; workers: one on preset "tiny",
+        else one for each core.
+    """
+    planted_world = config.dataset == "planted"
+    inputs = inputs or (["truth"] if planted_world else list(INPUTS))
+    if not set(inputs) <= {"truth", *INPUTS} or ("truth" in inputs and not planted_world):
+        allowed = ", ".join(("truth", *INPUTS) if planted_world else INPUTS)
+        raise ValueError(f"inputs of {config.dataset} must be among {allowed}, got {', '.join(inputs)}")
+    rate = rate or rates(config)[len(rates(config)) // 2]
+    one_of("rate", rate, rates(config))
+    return inputs, rate, workers or (1 if config.preset == "tiny" else os.cpu_count() or 1)
 
 
 def budget(config: Config) -> Budget:

@@ -45,6 +45,16 @@ def test_a_row_for_every_point_of_every_curve(frame):
     assert set(frame[frame["decoder"] == "vq"]["rate_bits"]) == {4, 8}
 
 
+def test_what_is_compared_where_nothing_is_said(config):
+    assert study.setup(config) == (["truth"], 8, 1)
+    lastfm = replace(config, dataset="lastfm", preset="laptop")
+    assert study.setup(lastfm)[:2] == (["lightgcn", "text", "fused"], 64) and study.setup(lastfm, workers=3)[2] == 3
+    with pytest.raises(ValueError, match="inputs of lastfm must be among lightgcn, text, fused, got truth"):
+        study.setup(lastfm, ["truth"])
+    with pytest.raises(ValueError, match="rate must be one of 4, 8, got 5"):
+        study.setup(config, rate=5)
+
+
 def test_nothing_is_run_twice(frame, config, monkeypatch):
     monkeypatch.setattr(study.reconstruction, "run", None)
     again = study.compare(config, ["truth"], families=FAMILIES)
