@@ -75,7 +75,9 @@ def peers(rates=(16, 32, 64, 128, 256), bits_per_code: int = 8) -> list[Peer]:
     found, k = [], 3 if min(rates) >= 15 else 1
     for rate, beta in zip(rates, np.geomspace(1.5, 0.01, len(rates)), strict=True):
         code = {"n_codes": max(1, rate // bits_per_code), "n_entries": 2**bits_per_code}
-        found += [Peer(kind, code, rate) for kind in ("vq", "rq", "mq")]
+        # residual levels share one latent, which must not be what limits many of them: it grows as the others' do
+        wide = {"code_dim": 4 * code["n_codes"]} if code["n_codes"] > 8 else {}
+        found += [Peer("vq", code, rate), Peer("rq", code | wide, rate), Peer("mq", code, rate)]
         found.append(Peer("autoencoder", {"latent": max(1, rate // LATENT_BITS), "bits": LATENT_BITS}, rate))
         found.append(Peer("vae", {"latent": max(rates) // 4, "kl_weight": round(float(beta), 4)}, rate))
         found.append(Peer("sigma_vae", {"n_tokens": k, "token_dim": max(1, round(rate / (5 * k)))}, rate))

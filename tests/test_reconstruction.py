@@ -39,6 +39,14 @@ def test_quantizers_and_autoencoder_are_laid_out_for_the_rates():
     assert {p.family for p in peers()} == set(FAMILIES)
 
 
+def test_residual_levels_have_the_latent_of_the_other_quantizers():
+    for peer in peers():
+        if peer.family in ("vq", "rq"):
+            model = reconstruction.build(peer, 6, 100, Budget())
+            latent = model.encoders[0][-1].out_features
+            assert latent >= 4 * peer.settings["n_codes"]
+
+
 def test_every_peer_gets_the_same_steps_and_widths():
     budget = Budget(steps=100, batch_size=10)
     assert budget.epochs(100) == 10 and budget.epochs(1000) == 1 and budget.epochs(95) == 10
