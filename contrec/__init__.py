@@ -5,7 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 
 _PLACES = {"Recommender": "contrec.recommender", "Config": "contrec.study.config"}
-_MODULES = ("baselines", "controls", "data", "diffusion", "embeddings", "evaluation", "language", "study", "tokenizers")
+_MODULES = (
+    *("baselines", "bench", "controls", "data", "diffusion", "embeddings", "evaluation", "language", "reconstruction"),
+    *("study", "tokenizers"),
+)
 
 __all__ = [*_PLACES, *_MODULES]
 
