@@ -22,10 +22,10 @@ class QuantizerConfig:
     kind: str = "rq"  # "vq" one shared book (van den Oord), "rq" residual levels (TIGER), "mq" masked heads (TokenRec)
     n_codes: int = 4  # K, codes of one embedding
     n_entries: int = 256  # codewords in a book; 256 in TIGER, TokenRec and ContRec's peers
-    code_dim: int | None = None  # D, width of a codeword; None: half of d for "rq", else 2 bits for each dimension
+    code_dim: int | None = None  # D, width of a codeword; None: 4 for "vq" and "mq" (2 bits a dimension), 32 for "rq"
     width: int = 256  # of the MLPs' two hidden layers, as in TokenizerConfig
     codebook: str = "ema"  # books follow the "ema" of what they quantize, or the "gradient" of their own loss
-    decay: float = 0.99  # of the moving averages (van den Oord), reached by way of (1 + t) / (10 + t) at step t
+    decay: float = 0.95  # of the moving averages; our choice
     dead_share: float = 0.05  # an entry used less often than this share of the mean load is reset; 0: never
     commitment: float = 0.25  # weight of the commitment loss (van den Oord, TIGER)
     mask_ratio: float = 0.2  # rho of "mq" (TokenRec's released code); the others mask nothing
@@ -48,6 +48,11 @@ class QuantizerConfig:
         if self.codebook == "gradient" and not self.commitment:
             raise ValueError("commitment must be positive with codebook='gradient', got 0: it also moves the books")
 
+    @property
+    def token_dim(self) -> int:
+        """D: ``code_dim``, or what stands for None."""
+        return self.code_dim or (32 if self.kind == "rq" else 4)
+
 
 class QuantizedVAE(Tokenizer):
     r"""An encoder, K nearest codewords, a decoder; vector-quantize-pytorch keeps the books.
@@ -66,18 +71,13 @@ class QuantizedVAE(Tokenizer):
     Args:
         dim: width d of the embeddings.
         config: structure, books and training.
-
-    Attributes:
-        token_dim: D, width of a codeword.
     """
 
     def __init__(self, dim: int, config: QuantizerConfig):
         from vector_quantize_pytorch import ResidualVQ, VectorQuantize
 
         super().__init__(dim, config)
-        k, width = config.n_codes, config.width
-        usual = dim // 2 if config.kind == "rq" else round(math.log2(config.n_entries) / 2)
-        self.token_dim = token_dim = config.code_dim or max(1, usual)
+        k, width, token_dim = config.n_codes, config.width, config.token_dim
         heads, vectors = {"vq": (1, k), "rq": (1, 1), "mq": (k, 1)}[config.kind]
         self.encoders = nn.ModuleList(mlp(dim, width, width, vectors * token_dim) for _ in range(heads))
         self.decoder = mlp(token_dim if config.kind == "rq" else k * token_dim, width, width, dim)
@@ -98,19 +98,13 @@ class QuantizedVAE(Tokenizer):
             self.books = ResidualVQ(num_quantizers=k, **book)
         else:
             self.books = nn.ModuleList(VectorQuantize(**book) for _ in range(heads))
-        self.batches = 0  # seen by the books
-
-    @property
-    def codebooks(self) -> list[nn.Module]:
-        """The library's books: one for "vq", one per level or head otherwise."""
-        return [b._codebook for b in (self.books.layers if self.config.kind == "rq" else self.books)]
 
     def vectors(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What is quantized: x (B, d) -> (B, K, D), or (B, D) for "rq"; a generator masks the inputs of "mq"."""
         if self.config.kind == "rq":
             return self.encoders[0](x)
         if self.config.kind == "vq":
-            return self.encoders[0](x).unflatten(1, (self.config.n_codes, self.token_dim))
+            return self.encoders[0](x).unflatten(1, (self.config.n_codes, self.config.token_dim))
         rho = self.config.mask_ratio
         views = [x if generator is None else masked(x, rho, generator) for _ in self.encoders]
         return torch.stack([encoder(v) for encoder, v in zip(self.encoders, views, strict=True)], dim=1)
@@ -119,14 +113,13 @@ class QuantizedVAE(Tokenizer):
         """Nearest codewords of ``vectors``; the books learn from them in training, if there is a generator.
 
         Returns:
-            What the decoder reads, shaped as ``v``; codes, int64, (B, K); in training the squared distance between
-            vectors and codewords, a mean over dimensions, vectors and the levels of "rq" (TIGER sums over
-            levels; at 32 levels that costs half again the error in our runs).
+            What the decoder reads, shaped as ``v``; codes, int64, (B, K); in training the mean squared distance between
+            vectors and codewords, a mean over the vectors and a sum over the levels of "rq".
         """
         keep = generator is None
         if self.config.kind == "rq":
             q, codes, distance = self.books(v, freeze_codebook=keep)
-            return q, codes, distance.mean()
+            return q, codes, distance.sum()
         if self.config.kind == "vq":
             return self.books[0](v, freeze_codebook=keep)
         q, codes, distance = zip(*(b(v[:, k], freeze_codebook=keep) for k, b in enumerate(self.books)), strict=True)
@@ -152,7 +145,8 @@ class QuantizedVAE(Tokenizer):
     @property
     def started(self) -> bool:
         """Whether the books hold codewords."""
-        return all(bool(book.initted) for book in self.codebooks)
+        books = self.books.layers if self.config.kind == "rq" else self.books
+        return all(bool(book._codebook.initted) for book in books)
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
@@ -186,9 +180,6 @@ class QuantizedVAE(Tokenizer):
             loss of "gradient" books); "total" = reconstruction + commitment weight * commitment.
         """
         v = self.vectors(x, generator)
-        for book in self.codebooks:  # fast while the encoder moves; slow in the end: jitter of a level upsets the next
-            book.decay = min(self.config.decay, (1 + self.batches) / (10 + self.batches))
-        self.batches += self.training
         with library_stream(generator):
             q, _, commitment = self.quantize(v, generator)
         z = v + (q - v).detach()  # straight through
