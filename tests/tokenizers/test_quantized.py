@@ -111,6 +111,7 @@ def test_the_encoder_receives_the_decoders_gradient_unchanged(kind, x):
     (model.decoder(q if kind == "rq" else q.flatten(1)) - x).square().mean().backward()
     # the books have moved by one average in between, so the decoder's own gradient agrees only nearly
     assert torch.nn.functional.cosine_similarity(through.flatten(), q.grad.flatten(), dim=0) > 0.98
+    assert float(through.norm() / q.grad.norm()) == pytest.approx(1, abs=0.2)  # the library's levels would pass 3 times
     assert all(p.grad.abs().sum() > 0 for p in model.encoders[0].parameters())
 
 
@@ -128,7 +129,8 @@ def test_dead_entries_come_back(kind, x):
     """Entries far from everything are of no use; resets bring them to the data. Without resets they stay."""
     used = {}
     for dead_share in (0.05, 0.0):
-        model = make(kind, dead_share=dead_share, epochs=40)
+        model = make(kind, dead_share=dead_share, epochs=40, decay=0.95)
+        model.batches = 1000  # past the warm-up of the averages
         model.start(x, torch.Generator().manual_seed(0))
         books = model.books.layers if kind == "rq" else model.books
         for book in books:
@@ -149,6 +151,27 @@ def test_usage_by_hand():
     assert found["used"] == (3 / 4 + 1 / 4) / 2 and found["collisions"] == 0.5
     entropy = -(0.5 * math.log(0.5) + 2 * 0.25 * math.log(0.25))
     assert found["perplexity"] == pytest.approx((math.exp(entropy) + 1) / 2)
+
+
+def test_each_masked_head_has_its_own_mask_in_training(x):
+    model, seen = make("mq", mask_ratio=0.4), []
+    model.start(x, torch.Generator().manual_seed(0))
+    for encoder in model.encoders:
+        encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0] == 0))
+    model.loss(x, torch.Generator().manual_seed(0))
+    assert [float(m.float().mean()) for m in seen] == pytest.approx([0.4] * 3, abs=0.05)  # s.d. of a share is .014
+    assert float((seen[0] & seen[1]).float().mean()) == pytest.approx(0.16, abs=0.05)
+    seen.clear()
+    model.encode(x)
+    assert not any(m.any() for m in seen)
+
+
+def test_books_need_training_and_enough_rows(x):
+    model = make("vq")
+    with pytest.raises(ValueError, match="the books are empty before training"):
+        model.encode(x)
+    with pytest.raises(ValueError, match="n_entries must not exceed .* 8 entries for 6 vectors"):
+        train_tokenizer(model, x[:2], seed=0)  # three vectors a row
 
 
 @pytest.mark.parametrize("kind", KINDS)
