@@ -25,7 +25,7 @@ class QuantizerConfig:
     code_dim: int | None = None  # D, width of a codeword; None: 4 for "vq" and "mq" (2 bits a dimension), 32 for "rq"
     width: int = 256  # of the MLPs' two hidden layers, as in TokenizerConfig
     codebook: str = "ema"  # books follow the "ema" of what they quantize, or the "gradient" of their own loss
-    decay: float = 0.95  # of the moving averages; our choice
+    decay: float = 0.99  # of the moving averages (van den Oord), reached by way of (1 + t) / (10 + t) at step t
     dead_share: float = 0.05  # an entry used less often than this share of the mean load is reset; 0: never
     commitment: float = 0.25  # weight of the commitment loss (van den Oord, TIGER)
     mask_ratio: float = 0.2  # rho of "mq" (TokenRec's released code); the others mask nothing
@@ -98,6 +98,12 @@ class QuantizedVAE(Tokenizer):
             self.books = ResidualVQ(num_quantizers=k, **book)
         else:
             self.books = nn.ModuleList(VectorQuantize(**book) for _ in range(heads))
+        self.batches = 0  # seen by the books
+
+    @property
+    def codebooks(self) -> list[nn.Module]:
+        """The library's books: one for "vq", one per level or head otherwise."""
+        return [b._codebook for b in (self.books.layers if self.config.kind == "rq" else self.books)]
 
     def vectors(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What is quantized: x (B, d) -> (B, K, D), or (B, D) for "rq"; a generator masks the inputs of "mq"."""
@@ -113,13 +119,13 @@ class QuantizedVAE(Tokenizer):
         """Nearest codewords of ``vectors``; the books learn from them in training, if there is a generator.
 
         Returns:
-            What the decoder reads, shaped as ``v``; codes, int64, (B, K); in training the mean squared distance between
-            vectors and codewords, a mean over the vectors and a sum over the levels of "rq".
+            What the decoder reads, shaped as ``v``; codes, int64, (B, K); in training the squared distance between
+            vectors and codewords, a mean over dimensions, vectors and the levels of "rq" (TIGER sums over levels).
         """
         keep = generator is None
         if self.config.kind == "rq":
             q, codes, distance = self.books(v, freeze_codebook=keep)
-            return q, codes, distance.sum()
+            return q, codes, distance.mean()
         if self.config.kind == "vq":
             return self.books[0](v, freeze_codebook=keep)
         q, codes, distance = zip(*(b(v[:, k], freeze_codebook=keep) for k, b in enumerate(self.books)), strict=True)
@@ -145,8 +151,7 @@ class QuantizedVAE(Tokenizer):
     @property
     def started(self) -> bool:
         """Whether the books hold codewords."""
-        books = self.books.layers if self.config.kind == "rq" else self.books
-        return all(bool(book._codebook.initted) for book in books)
+        return all(bool(book.initted) for book in self.codebooks)
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
@@ -180,6 +185,9 @@ class QuantizedVAE(Tokenizer):
             loss of "gradient" books); "total" = reconstruction + commitment weight * commitment.
         """
         v = self.vectors(x, generator)
+        for book in self.codebooks:  # fast while the encoder moves; slow in the end: jitter of a level upsets the next
+            book.decay = min(self.config.decay, (1 + self.batches) / (10 + self.batches))
+        self.batches += self.training
         with library_stream(generator):
             q, _, commitment = self.quantize(v, generator)
         z = v + (q - v).detach()  # straight through
