@@ -1,4 +1,4 @@
-"""The training loop of phase 2: epochs, checkpoints, exact resume, early stopping. It knows no part of the model.
+"""The training loop of all that learns by gradient: epochs, checkpoints, exact resume, early stopping. It knows no model.
 
 An epoch is a function of the state before it, the seed and its number: all random streams are re-seeded from these at
 its start, so a run killed at any moment goes on from its last checkpoint to the same result.
@@ -25,7 +25,29 @@ from contrec.checks import in_range, one_of, positive
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class LoopConfig:
+    """How any module is trained by gradient: AdamW, warm-up and cosine rate, the best epoch by validation NDCG@10."""
+
+    epochs: int = 50  # at most
+    batch_size: int = 128
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    warmup: float = 0.05  # share of all steps
+    patience: int = 10  # epochs without a better validation NDCG@10 before stopping
+    max_norm: float = 1.0  # gradient norm
+    validation_users: int = 2000  # at most so many choose the epoch, the same ones every time
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "patience", "validation_users"):
+            positive(name, getattr(self, name))
+        in_range("weight_decay", self.weight_decay, 0, 1e6)
+        in_range("lr", self.lr, 0, 1)
+        in_range("warmup", self.warmup, 0, 1)
+        in_range("max_norm", self.max_norm, 0, math.inf)
+
+
+@dataclass(frozen=True)
+class TrainingConfig(LoopConfig):
     """How phase 2 is trained (Eq. 20 and Sect. 4.1.4)."""
 
     epochs: int = 8  # at most; the paper's limit is 200
@@ -43,14 +65,11 @@ class TrainingConfig:
     validation_users: int = 2000  # our choice: at most so many choose the epoch, the same ones every time
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "patience", "cases_per_user", "validation_users"):
-            positive(name, getattr(self, name))
+        super().__post_init__()
+        positive("cases_per_user", self.cases_per_user)
         one_of("cases", self.cases, ("prefix", "set"))
-        for name in ("llm_weight", "diffusion_weight", "dispersion_weight", "weight_decay"):
+        for name in ("llm_weight", "diffusion_weight", "dispersion_weight"):
             in_range(name, getattr(self, name), 0, 1e6)
-        in_range("lr", self.lr, 0, 1)
-        in_range("warmup", self.warmup, 0, 1)
-        in_range("max_norm", self.max_norm, 0, math.inf)
 
 
 def learning_rate(step: int, total: int, warmup: float) -> float:
@@ -94,11 +113,12 @@ def fit(
     module: nn.Module,
     batches: Callable[[int], Sequence],
     validate: Callable[[], float],
-    config: TrainingConfig,
+    config: LoopConfig,
     *,
     seed: int,
     folder: Path | None = None,
     progress: bool = False,
+    name: str = "phase 2",
 ) -> list[dict]:
     """Train ``module`` through Accelerate and leave its best weights (by validation) in it.
 
@@ -109,6 +129,7 @@ def fit(
         validate: the figure to maximise, called after each epoch with the module in evaluation mode.
         folder: keeps a checkpoint of every epoch's end; a folder with one is resumed, by any number of processes.
         progress: bars with an estimate of what is left.
+        name: of the bar over the epochs.
 
     Returns:
         One dict per epoch: mean losses, "validation", "seconds", "best" (whether it was the best so far).
@@ -123,7 +144,7 @@ def fit(
     state = Checkpoint(folder, module, optimizer, list(parameters))
     state.resume()
     bar = tqdm(
-        total=config.epochs, initial=len(state.history), desc="phase 2", unit="epoch",
+        total=config.epochs, initial=len(state.history), desc=name, unit="epoch",
         disable=not (progress and accelerator.is_main_process),
     )  # fmt: skip
     for epoch in range(len(state.history) + 1, config.epochs + 1):
@@ -154,7 +175,7 @@ def fit(
 
 
 def _epoch(
-    wrapped, optimizer, batches, epoch: int, config: TrainingConfig, accelerator, progress: bool
+    wrapped, optimizer, batches, epoch: int, config: LoopConfig, accelerator, progress: bool
 ) -> dict[str, float]:
     from tqdm.auto import tqdm
 

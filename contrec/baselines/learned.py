@@ -1,0 +1,82 @@
+"""What every baseline that learns by gradient shares: seeds, the training loop, the validation cases, the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from contrec import training
+from contrec.data.interactions import Cases, DataError, Split
+from contrec.evaluation import evaluate
+from contrec.training import LoopConfig
+
+
+class Learned:
+    """A baseline trained by :func:`contrec.training.fit`: the best epoch by NDCG@10 on validation cases is kept.
+
+    A subclass gives ``build`` (its module, whose forward pass turns a batch into {"total": loss}), ``batches`` (those
+    of one epoch) and ``score``.
+
+    Args:
+        **loop: settings of :class:`contrec.training.LoopConfig`, over the class's ``LOOP``.
+    """
+
+    LOOP: ClassVar[dict] = {}
+
+    def __init__(self, **loop):
+        self.loop = LoopConfig(**{**self.LOOP, **loop})
+
+    def build(self, split: Split) -> nn.Module:
+        """The untrained module; torch's global stream is seeded."""
+        raise NotImplementedError
+
+    def batches(self, rng: np.random.Generator) -> Sequence:
+        """All batches of one epoch, the same number in each."""
+        raise NotImplementedError
+
+    def score(self, cases: Cases) -> torch.Tensor:
+        """Float32, shape (B, m), from the visible histories."""
+        raise NotImplementedError
+
+    def fit(
+        self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False, folder: Path | None = None
+    ) -> Learned:
+        """Train on ``split.train``.
+
+        Args:
+            split: the validation cases only choose the epoch.
+            embeddings: not needed.
+            seed: of weights, batches, dropout and negatives.
+            progress: bars with an estimate of what is left.
+            folder: keeps checkpoints; a stopped run goes on from there to the same result.
+
+        Raises:
+            DataError: without validation cases, or without anything to train on.
+        """
+        if not len(split.validation):
+            raise DataError(
+                f"{type(self).__name__} needs validation cases to choose its epoch, and the split has none; "
+                "a user needs at least 3 interactions to give one"
+            )
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.module = self.build(split).to(self.device)
+        rows = np.random.default_rng(0).permutation(len(split.validation))[: self.loop.validation_users]
+        validation = split.validation.select(np.sort(rows))
+        self.history = training.fit(
+            self.module,
+            lambda epoch: self.batches(np.random.default_rng([seed, epoch])),
+            lambda: evaluate(self, validation).metrics()["NDCG@10"],
+            self.loop,
+            seed=seed,
+            folder=folder,
+            progress=progress,
+            name=type(self).__name__,
+        )
+        return self
