@@ -15,7 +15,7 @@ from . import paths
 
 # what a user can cause and cure; DataError is a ValueError, and a backbone that cannot be had an OSError
 EXPECTED_ERRORS = (ValueError, OSError)
-BENCH_STAGES = ("train-step", "generate", "prompts", "insert", "sample", "rank", "metrics", "prep")
+BENCH_STAGES = ("train-step", "generate", "prompts", "insert", "sample", "rank", "metrics", "prep", "epochs")
 NOTEBOOK_MODULES = ("papermill", "nbformat", "nbconvert", "ipykernel", "ipykernel_launcher")
 
 
@@ -54,7 +54,6 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--datasets",
         type=_words,
-        default=["planted"],
         metavar="NAME,...",
         help="planted (default) | lastfm | ml1m | beauty | beauty_positive | games | software | table",
     )
@@ -66,13 +65,21 @@ def parser() -> argparse.ArgumentParser:
     )
     study.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
     study.add_argument("--recipes", type=_words, default=["tuned"], metavar="NAME,...", help="paper | tuned (default)")
-    study.add_argument("--seeds", type=_numbers, default=[0], metavar="N,...", help="one training run each; default: 0")
-    study.add_argument("--models", type=_words, default=["contrec"], metavar="NAME,...", help="contrec (default)")
+    study.add_argument("--seeds", type=_numbers, metavar="N,...", help="one training run each; default: 0")
+    study.add_argument("--models", type=_words, metavar="NAME,...", help="contrec (default)")
     study.add_argument("--source", help="raw (default) | released | sample (of software)")
-    study.add_argument("--split", default="leave_one_out", help="leave_one_out (default) | time_point")
+    study.add_argument("--split", help="leave_one_out (default) | time_point")
     study.add_argument("--processes", type=int, default=1, metavar="N", help="training processes (GPUs); default: 1")
+    study.add_argument("--grid", action="store_true", help="fill the grid of baselines, cheapest first, instead")
+    study.add_argument("--workers", type=int, default=1, metavar="N", help="processes of the grid, one thread each")
     study.add_argument("--record", action="store_true", help="write the results to data/reproduced")
     study.add_argument("--no-notebooks", action="store_true", help="train (or resume) the runs only")
+
+    search = _add(commands, "search", _search, "search settings of the baselines on LastFM's validation users")
+    search.add_argument("--models", type=_words, metavar="NAME,...", help="default: all that can be searched")
+    search.add_argument("--trials", type=int, default=20, metavar="N", help="of each model, in all; default: 20")
+    search.add_argument("--workers", type=int, default=1, metavar="N", help="processes of one thread each; default: 1")
+    search.add_argument("--record", action="store_true", help="write the trials to data/reproduced/search")
 
     run = _add(commands, "run", _run, "execute one notebook with other parameters")
     run.add_argument("notebook", metavar="NOTEBOOK", help="its name or number, such as 03_training or 03")
@@ -134,6 +141,11 @@ def _study(options) -> int:
     from .study.runner import run_all
 
     positive("processes", options.processes)
+    positive("workers", options.workers)
+    if options.grid:
+        return _grid(options)
+    options.datasets, options.models = options.datasets or ["planted"], options.models or ["contrec"]
+    options.seeds, options.split = options.seeds or [0], options.split or "leave_one_out"
     own_file = "table" in options.datasets
     if own_file and options.path is None:
         raise ValueError("dataset table is a file of your own: name it with --path FILE (.csv or .parquet)")
@@ -184,6 +196,31 @@ def _study(options) -> int:
     if failed:
         print(f"contrec: {len(failed)} failed: {', '.join(str(o.path) for o in failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _grid(options) -> int:
+    from .study import grid
+
+    splits = options.split and [options.split]
+    wanted = grid.cells(options.datasets, options.models, options.seeds, splits)
+    try:
+        grid.fill(wanted, workers=options.workers, progress=sys.stderr.isatty(), say=_say)
+    finally:
+        _say(_table(grid.overview(wanted)))
+        for path in grid.record(wanted) if options.record else ():
+            _say(str(path))
+    return 0
+
+
+def _search(options) -> int:
+    from .study import search
+
+    found = search.search(options.models, trials=options.trials, workers=options.workers, progress=sys.stderr.isatty())
+    best = found.loc[found.groupby("model")[search.METRIC].idxmax()] if len(found) else found
+    _say(_table(best))
+    if options.record:
+        _say(str(search.record()))
+    return 0
 
 
 def _run(options) -> int:
@@ -276,7 +313,8 @@ def _bench(options) -> int:
     if options.record and options.stage:
         raise ValueError("--record wants all stages in one run: leave the stage out")
     outcomes, start = {}, time.perf_counter()
-    for stage in [options.stage] if options.stage else BENCH_STAGES:
+    stages = [options.stage] if options.stage else BENCH_STAGES
+    for stage in itertools.chain.from_iterable(bench.PARTS.get(stage, (stage,)) for stage in stages):
         benchmark = bench.benchmark(stage, options.device)
         outcomes[stage] = outcome = bench.run(benchmark, options.device)
         _say(f"\n{stage}: {benchmark.shape}\n{_table(outcome.table)}")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from contrec import embeddings as base_embeddings
 from contrec import training
 from contrec.checks import one_of, positive
-from contrec.data.interactions import Cases, Catalogue, Split
+from contrec.data.interactions import Cases, Catalogue, Split, history_seed
 from contrec.data.training_cases import bucketed, known_sequences, training_cases
 from contrec.evaluation import evaluate
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
@@ -381,11 +381,3 @@ class Recommender:
         self._build(self._seed, backbone, *tokenizers)
         training.load_trainable_state(self.network, load_file(folder / "network.safetensors"))
         return self
-
-
-def history_seed(history: np.ndarray) -> int:
-    """A seed that depends on the history alone (FNV-1a over its items, 31 bits)."""
-    value = 2166136261
-    for item in history.tolist():
-        value = ((value ^ item) * 16777619) & 0xFFFFFFFF
-    return value & 0x7FFFFFFF

@@ -56,6 +56,7 @@ METHODS = {  # name: label, colour, marker; in the order of a ranking table
     "ltgnn": ("LTGNN", SKY, "D"),
     "gru4rec": ("GRU4Rec", GREEN, "o"),
     "sasrec": ("SASRec", GREEN, "s"),
+    "sasrec/bce": ("SASRec, BCE loss", GREEN, "v"),
     "ssd4rec": ("SSD4Rec", GREEN, "^"),
     "dreamrec": ("DreamRec", GREEN, "D"),
     "p5": ("P5", PURPLE, "o"),

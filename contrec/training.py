@@ -1,4 +1,4 @@
-"""The training loop of all that learns by gradient: epochs, checkpoints, exact resume, early stopping. It knows no model.
+"""The one training loop: epochs, checkpoints, exact resume, early stopping. It knows no part of any model.
 
 An epoch is a function of the state before it, the seed and its number: all random streams are re-seeded from these at
 its start, so a run killed at any moment goes on from its last checkpoint to the same result.

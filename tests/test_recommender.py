@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from contrec.data.interactions import Cases
+from contrec.data.interactions import Cases, history_seed
 from contrec.network import Batch, RecommenderConfig, config_from_dict
-from contrec.recommender import Recommender, history_seed
+from contrec.recommender import Recommender
 from contrec.training import trainable_state
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 from functools import partial
 
+from contrec.baselines.dreamrec import DreamRec
 from contrec.baselines.ease import EASE
+from contrec.baselines.gru4rec import GRU4Rec
+from contrec.baselines.gtn import GTN
 from contrec.baselines.itemknn import ItemKNN
+from contrec.baselines.learned import Learned
 from contrec.baselines.lightgcn import LightGCN
+from contrec.baselines.ltgnn import LTGNN
+from contrec.baselines.mf import MF
+from contrec.baselines.oracle import Oracle
 from contrec.baselines.popularity import Popularity
+from contrec.baselines.puresvd import PureSVD
 from contrec.baselines.repeat_history import RepeatHistory
+from contrec.baselines.sasrec import SASRec
+from contrec.baselines.ssd4rec import SSD4Rec
 from contrec.baselines.transitions import Transitions
 from contrec.checks import one_of
 
 REGISTRY = {
     "popularity": Popularity,
+    "repeat_history": RepeatHistory,
     "itemknn": ItemKNN,
     "itemknn/recency": partial(ItemKNN, decay=0.7),  # chosen on LastFM validation: .7, .8, .9, .95, 1 tried
     "transitions": Transitions,
     "ease": EASE,
+    "puresvd": PureSVD,
+    "mf": MF,
     "lightgcn": LightGCN,
-    "repeat_history": RepeatHistory,
+    "gtn": GTN,
+    "ltgnn": LTGNN,
+    "gru4rec": GRU4Rec,
+    "sasrec": SASRec,
+    "sasrec/bce": partial(SASRec, loss="bce"),
+    "ssd4rec": SSD4Rec,
+    "dreamrec": DreamRec,
+    "oracle": Oracle,
 }
 
 
@@ -33,4 +53,7 @@ def make(name: str, **settings):
     return REGISTRY[name](**settings)
 
 
-__all__ = ["EASE", "REGISTRY", "ItemKNN", "LightGCN", "Popularity", "RepeatHistory", "Transitions", "make"]
+__all__ = [
+    "DreamRec", "EASE", "GRU4Rec", "GTN", "ItemKNN", "LTGNN", "Learned", "LightGCN", "MF", "Oracle", "Popularity",
+    "PureSVD", "REGISTRY", "RepeatHistory", "SASRec", "SSD4Rec", "Transitions", "make",
+]  # fmt: skip

@@ -37,7 +37,7 @@ class SASRec(SequenceModel):
 
 
 class CausalTransformer(nn.Module):
-    """Encoder of :class:`~contrec.baselines.sequences.NextItem`: right padding needs no mask where nothing looks ahead."""
+    """Encoder of :class:`~contrec.baselines.sequences.NextItem`; none looks ahead, so right padding needs no mask."""
 
     def __init__(self, dim: int, layers: int, heads: int, dropout: float, length: int):
         super().__init__()

@@ -68,9 +68,9 @@ def next_item_loss(states: Tensor, target: Tensor, items: Tensor, kind: str, neg
         states: (N, d).
         target: item numbers, int64, (N,).
         items: (m, d).
-        kind: "softmax": cross-entropy over all items. "sampled": over the target and ``negatives`` uniform items, shared
-            by all rows, each of which stands for m / negatives items. "bce": binary cross-entropy of the target and of
-            one uniform item, as SASRec and its relatives were published. An own target that is drawn is no negative.
+        kind: "softmax": cross-entropy over all items. "sampled": over the target and ``negatives`` uniform items that
+            all rows share, each of which stands for m / negatives items. "bce": binary cross-entropy of the target and
+            of one uniform item, as SASRec was published. An own target that is drawn is no negative.
     """
     if kind == "softmax":
         return F.cross_entropy(states @ items.T, target)

@@ -154,6 +154,14 @@ class Cases:
         return matrix
 
 
+def history_seed(history: np.ndarray) -> int:
+    """A seed that depends on the history alone (FNV-1a over its items, 31 bits)."""
+    value = 2166136261
+    for item in history.tolist():
+        value = ((value ^ item) * 16777619) & 0xFFFFFFFF
+    return value & 0x7FFFFFFF
+
+
 @dataclass(frozen=True)
 class Split:
     """Train, validation and test of one dataset under one protocol.

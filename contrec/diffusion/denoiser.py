@@ -92,7 +92,7 @@ class Denoiser(nn.Module):
         self.fuse_time = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width, bias=False))
         self.blocks = nn.ModuleList(_Block(width, dropout) for _ in range(n_blocks))
         self.project_out = nn.Linear(width, dim)
-        self.register_buffer("frequencies", _frequencies(width, schedule.timesteps), persistent=False)
+        self.register_buffer("frequencies", frequencies(width, schedule.timesteps), persistent=False)
         self.direct = _Direct(dim, width, schedule) if head == "direct" else None
         if self.direct is not None:
             nn.init.zeros_(self.project_out.weight)
@@ -186,7 +186,7 @@ def _to_length(x: Tensor) -> Tensor:
     return math.sqrt(x.shape[1]) * F.normalize(x, dim=1, eps=1e-6)
 
 
-def _frequencies(width: int, timesteps: int) -> Tensor:
+def frequencies(width: int, timesteps: int) -> Tensor:
     """Sinusoid frequencies with wavelengths from 2 pi to 2 pi 10^4 steps, scaled to T = 1,000."""
     half = (width + 1) // 2
     return 1000 / timesteps * torch.exp(-math.log(10_000) * torch.arange(half) / half)

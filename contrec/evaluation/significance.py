@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,11 +32,18 @@ def bootstrap_means(values, n_boot: int = 1000, seed: int = 0) -> np.ndarray:
     return np.stack([np.bincount(rng.integers(n, size=n), minlength=n) @ values for _ in range(n_boot)]) / n
 
 
-def paired_bootstrap(a: Evaluation, b: Evaluation, metric: str, n_boot: int = 10_000, seed: int = 0) -> dict:
+def paired_bootstrap(
+    a: Evaluation | Sequence[Evaluation],
+    b: Evaluation | Sequence[Evaluation],
+    metric: str,
+    n_boot: int = 10_000,
+    seed: int = 0,
+) -> dict:
     """How much better ``a`` is than ``b`` on the same users, and how sure that is.
 
     Args:
-        a, b: evaluations of two models on the same cases; rows may stand in another order.
+        a, b: evaluations of two models on the same cases; rows may stand in another order. Several evaluations of one
+            model, one for each training seed, are averaged user by user.
         metric: "HR@k" or "NDCG@k".
         n_boot: number of draws of users.
         seed: of the draws.
@@ -48,15 +56,21 @@ def paired_bootstrap(a: Evaluation, b: Evaluation, metric: str, n_boot: int = 10
     Raises:
         ValueError: if users, their numbers of cases, or the treatment of seen items differ.
     """
-    if a.exclude_seen != b.exclude_seen:
-        raise ValueError(f"exclude_seen must be equal in both evaluations, got {a.exclude_seen} and {b.exclude_seen}")
-    cases_a, cases_b = (np.unique(e.user, return_counts=True) for e in (a, b))
-    if not all(np.array_equal(x, y) for x, y in zip(cases_a, cases_b)):
+    a, b = ([e] if hasattr(e, "per_user") else list(e) for e in (a, b))
+    kinds = {e.exclude_seen for e in a + b}
+    if len(kinds) > 1:
         raise ValueError(
-            f"a paired comparison needs the same users with the same number of cases, got {len(cases_a[0])} and "
-            f"{len(cases_b[0])} users; evaluate both models on one set of cases"
+            f"exclude_seen must be equal in all evaluations, got {a[0].exclude_seen} and {b[0].exclude_seen}"
         )
-    difference = 100 * (a.per_user(metric) - b.per_user(metric))
+    first, *others = (np.unique(e.user, return_counts=True) for e in a + b)
+    for other in others:
+        if not all(np.array_equal(x, y) for x, y in zip(first, other)):
+            raise ValueError(
+                f"a paired comparison needs the same users with the same number of cases, got {len(first[0])} and "
+                f"{len(other[0])} users; evaluate both models on one set of cases"
+            )
+    mean_a, mean_b = (np.mean([e.per_user(metric) for e in own], axis=0) for own in (a, b))
+    difference = 100 * (mean_a - mean_b)
     draws = bootstrap_means(difference[:, None], n_boot, seed)[:, 0]
     tail = min((draws <= 0).sum(), (draws >= 0).sum())
     low, high = np.percentile(draws, [2.5, 97.5])

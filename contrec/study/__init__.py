@@ -14,8 +14,11 @@ from contrec.study.efficiency import (
     sampling_cost,
 )
 from contrec.study.fitting import fitted, load_split
+from contrec.study.grid import cells_of, evaluations, fill, overview, paired, spread
+from contrec.study.grid import results as grid_results
 from contrec.study.runs import evaluated, floor, results, train_runs
-from contrec.study.tables import headline, ranking, ranking_table
+from contrec.study.search import chosen_table
+from contrec.study.tables import comparison, forest, headline, ranking, ranking_table, seen_kept
 from contrec.study.views import (
     catalogue_table,
     channel_variances,
@@ -38,10 +41,11 @@ from contrec.study.views import (
 )
 
 __all__ = [
-    "Config", "batch_cost", "bench_table", "beside", "catalogue_cost", "catalogue_table", "channel_variances",
-    "cost_table", "epoch_table", "evaluated", "facet_table", "fitted", "floor", "headline", "history_cost",
-    "history_lengths", "history_table", "language_share", "load_split", "loss_history", "measured_statistics",
-    "paired_differences", "path_among_items", "prompt_text", "published_cost", "quick_check", "ranking",
-    "ranking_table", "recipe_table", "record_costs", "results", "sampling_cost", "save_figure", "split_table",
-    "subtitle", "text_accuracy", "tokenizer_health", "tokens_of", "train_runs",
+    "Config", "batch_cost", "bench_table", "beside", "catalogue_cost", "catalogue_table", "cells_of",
+    "channel_variances", "chosen_table", "comparison", "cost_table", "epoch_table", "evaluated", "evaluations",
+    "facet_table", "fill", "fitted", "floor", "forest", "grid_results", "headline", "history_cost", "history_lengths",
+    "history_table", "language_share", "load_split", "loss_history", "measured_statistics", "overview",
+    "paired", "paired_differences", "path_among_items", "prompt_text", "published_cost", "quick_check",
+    "ranking", "ranking_table", "recipe_table", "record_costs", "results", "sampling_cost", "save_figure", "seen_kept",
+    "split_table", "spread", "subtitle", "text_accuracy", "tokenizer_health", "tokens_of", "train_runs",
 ]  # fmt: skip

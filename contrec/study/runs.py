@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,12 +13,20 @@ import pandas as pd
 from contrec import baselines, data, paths
 from contrec.controls import variants
 from contrec.evaluation import Evaluation, evaluate
-from contrec.study import provenance
+from contrec.study import provenance, search
 from contrec.study.config import Config
 from contrec.study.fitting import data_key, fitted, load_split, run_name, store
-from contrec.study.store import load_tensors, save_tensors
+from contrec.study.stages import stage_version
+from contrec.study.store import load_tensors, save_tensors, write_json
 
 FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn")
+# Stages that a baseline's result depends on, besides "baselines" and the data
+_GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baselines")
+VERSIONS = {
+    "lightgcn": ("embeddings",), **dict.fromkeys(("mf", "gtn", "ltgnn"), _GRAPH),
+    **dict.fromkeys(("gru4rec", "sasrec", "ssd4rec"), _SEQUENCE), "dreamrec": (*_SEQUENCE, "diffusion"),
+}  # fmt: skip
+REPEATS = 0.05  # share of test targets that were seen, from which on rankings with seen items kept are made too
 SAMPLES = {"tiny": 8, "laptop": 32, "gpu": 32}  # of the row "mean of n samples", by preset
 COLUMNS = [
     "dataset", "source", "split", "model", "recipe", "preset", "seed", "metric", "value", "low", "high", "n_users",
@@ -56,15 +66,43 @@ def evaluated(config: Config, seed: int, progress: bool = False, processes: int 
     return store().get_or_make("evaluation", {"recommender": run_name(config, seed)}, make)
 
 
+def versions_of(name: str) -> dict[str, int]:
+    """Versions of the stages that a baseline is made of."""
+    stages = ("baselines", *VERSIONS.get(name.partition("/")[0], ()))
+    return {stage: stage_version(stage) for stage in stages}
+
+
+def baseline_key(config: Config, name: str, seed: int = 0) -> dict:
+    """What a baseline's result is made from."""
+    settings, _ = search.chosen(name, config.dataset, config.preset)
+    own = {"model": name, "seed": seed, "settings": settings, "versions": versions_of(name)}
+    return {"data": data_key(config), **own}
+
+
 def floor(config: Config, name: str, seed: int = 0, progress: bool = False) -> Path:
-    """Folder with a baseline's test metrics on the config's split."""
+    """Folder with a baseline's test metrics on the config's split, with the settings that the search chose.
+
+    Where many test targets were seen before (Software), "<name>/seen-kept" ranks with the history's items among the
+    candidates. A stopped training goes on from its last checkpoint.
+    """
 
     def make(folder: Path) -> None:
-        split = load_split(config)
-        model = baselines.make(name).fit(split, seed=seed, progress=progress)
-        _keep(folder, {name: evaluate(model, split.test, train=split.train)})
+        split, start = load_split(config), time.perf_counter()
+        settings, source = search.chosen(name, config.dataset, config.preset)
+        model, checkpoints = baselines.make(name, **settings), folder / "checkpoints"
+        resumable = {"folder": checkpoints} if isinstance(model, baselines.Learned) else {}
+        model.fit(split, seed=seed, progress=progress, **resumable)
+        about = {"settings": settings, "source": source, "seconds": time.perf_counter() - start}
+        about["epochs"] = len(getattr(model, "history", []))
+        kept = {name: evaluate(model, split.test, train=split.train)}
+        if split.counts["repeated_targets"] > REPEATS * len(split.test):
+            kept[f"{name}/seen-kept"] = evaluate(model, split.test, exclude_seen=False, train=split.train)
+        _keep(folder, kept)
+        about |= {"seconds, with test": time.perf_counter() - start, "revision": provenance.revision()}
+        write_json(folder / "about.json", about)
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
-    return store().get_or_make("baselines", {"data": data_key(config), "model": name, "seed": seed}, make)
+    return store().get_or_make("baselines", baseline_key(config, name, seed), make, resume=True)
 
 
 def results(config: Config, *, progress: bool = False, processes: int = 1) -> pd.DataFrame:
@@ -76,13 +114,13 @@ def results(config: Config, *, progress: bool = False, processes: int = 1) -> pd
     frames, run = [], {"recipe": config.recipe, "preset": config.preset}
     for name in FLOORS:
         for seed in config.seeds if name == "lightgcn" else config.seeds[:1]:
-            frames.append(_rows(config, floor(config, name, seed, progress), seed, recipe="", preset=""))
+            frames.append(rows_of(config, floor(config, name, seed, progress), seed, recipe="", preset=""))
     for seed in config.seeds:
-        frames.append(_rows(config, evaluated(config, seed, progress, processes), seed, **run))
+        frames.append(rows_of(config, evaluated(config, seed, progress, processes), seed, **run))
     if config.recommender.language.backbone == "tiny":
         seed = config.seeds[0]
-        frames.append(_rows(*random_backbone(config, seed, progress, processes), seed, **run))
-    return pd.concat(frames, ignore_index=True)[COLUMNS]
+        frames.append(rows_of(*random_backbone(config, seed, progress, processes), seed, **run))
+    return pd.concat(frames, ignore_index=True)
 
 
 def random_backbone(config: Config, seed: int, progress: bool = False, processes: int = 1) -> tuple[Config, Path]:
@@ -103,14 +141,16 @@ def random_backbone(config: Config, seed: int, progress: bool = False, processes
     )
 
 
-def _rows(config: Config, folder: Path, seed: int, recipe: str, preset: str) -> pd.DataFrame:
+def rows_of(config: Config, folder: Path, seed: int, recipe: str, preset: str) -> pd.DataFrame:
+    """The metrics that an artifact of stage "evaluation" or "baselines" holds, in :data:`COLUMNS`."""
     run = run_of(folder)
-    about = paths.artifacts() / "recommender" / run / "run.json"  # a run knows the revision that trained it
-    made = json.loads(about.read_text(encoding="utf-8"))["revision"] if about.exists() else provenance.revision()
+    # runs and baselines know the revision that made them
+    about = next(f for f in (folder / "about.json", paths.artifacts() / "recommender" / run / "run.json") if f.exists())
+    made = json.loads(about.read_text(encoding="utf-8"))["revision"]
     return pd.read_csv(folder / "results.csv").assign(
         dataset=config.dataset, source=config.source, split=config.split, recipe=recipe, preset=preset, seed=seed,
         run=run, revision=None if made["commit"] is None else made["commit"][:12],
-    )  # fmt: skip
+    )[COLUMNS]  # fmt: skip
 
 
 def run_of(folder: Path) -> str:

@@ -18,6 +18,18 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 RECORD = Path(__file__).with_name("stage_versions.json")
 
+_FLOORS = (
+    "matrices",
+    "popularity",
+    "itemknn",
+    "transitions",
+    "ease",
+    "puresvd",
+    "lightgcn",
+    "repeat_history",
+    "oracle",
+)
+_SEQUENCES = ("sequences", "sasrec", "gru4rec", "ssd4rec", "dreamrec")
 # Stage -> its modules and folders. A stage also depends on those before it, through the fingerprints in its key.
 STAGES: dict[str, tuple[str, ...]] = {
     "data": ("data",),
@@ -26,11 +38,17 @@ STAGES: dict[str, tuple[str, ...]] = {
     "diffusion": ("diffusion",),
     "reconstruction": ("reconstruction.py",),
     "recommender": ("language", "network.py", "retriever.py", "training.py", "recommender.py"),
-    "baselines": ("baselines",),
+    "baselines": tuple(f"baselines/{name}.py" for name in _FLOORS),
+    "learned": ("baselines/learned.py",),  # and the loop in training.py, a change of which may need a bump here too
+    "graph_baselines": tuple(f"baselines/{name}.py" for name in ("graph", "mf", "gtn", "ltgnn")),
+    "sequence_baselines": tuple(f"baselines/{name}.py" for name in _SEQUENCES),
     "evaluation": ("evaluation", "controls.py"),
 }
 # Modules whose source changes no artifact: they say what is run (and so stand in the key), or show results.
-OUTSIDE = ("__init__.py", "__main__.py", "checks.py", "cli.py", "paths.py", "plots.py", "theme.py", "study", "bench")
+OUTSIDE = (
+    *("__init__.py", "baselines/__init__.py", "__main__.py", "checks.py", "cli.py", "paths.py", "plots.py", "theme.py"),
+    *("study", "bench"),
+)
 
 
 def source_hash(stage: str, package: Path = PACKAGE) -> str:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import pandas as pd
 
 from contrec import paths
+from contrec.study.grid import MODELS
 from contrec.study.published import published, verdict
+from contrec.study.runs import COLUMNS
 
 METRICS = ("HR@10", "HR@20", "NDCG@10", "NDCG@20")
+# Dataset -> the papers that print a Table 2 row for its files, and their name for it. ContRec's released Beauty files
+# hold ratings above 3, DeftRec's all reviews.
+PRINTED = {
+    "lastfm": ("contrec", "deftrec"), "beauty_positive": ("contrec",), "beauty": ("deftrec",), "ml1m": ("contrec",),
+    "games": ("contrec",), "software": ("deftrec",),
+}  # fmt: skip
 
 
 def ranking(results: pd.DataFrame) -> pd.DataFrame:
@@ -34,9 +42,21 @@ def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
 
 
 def reproduced() -> pd.DataFrame:
-    """All rows of ``data/reproduced/*.csv``; empty where nothing was recorded yet."""
+    """All rows of ``data/reproduced/*.csv``; empty where nothing was recorded yet.
+
+    The floors of a ContRec run are left out where the grid of baselines has recorded the same dataset and split: there
+    they have the settings of the search.
+    """
     frames = [pd.read_csv(path) for path in sorted(paths.reproduced().glob("*.csv"))]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["model", "metric", "value"])
+    if not frames:
+        return pd.DataFrame(columns=COLUMNS)
+    grid = ["_baselines.csv" in path.name for path in sorted(paths.reproduced().glob("*.csv"))]
+    rows = pd.concat([f.assign(grid=g) for f, g in zip(frames, grid, strict=True)], ignore_index=True)
+    where = rows[["dataset", "source", "split"]].apply(tuple, axis=1)
+    floor = rows.recipe.isna() & ~rows.grid
+    again = floor & where.isin(set(where[rows.grid]))
+    again |= floor & rows.duplicated(["dataset", "source", "split", "model", "seed", "metric"])  # of several recipes
+    return rows[~again].drop(columns="grid").reset_index(drop=True)
 
 
 def headline(dataset: str, this_run: pd.DataFrame | None = None, *, run_dataset: str | None = None) -> pd.DataFrame:
@@ -69,3 +89,100 @@ def headline(dataset: str, this_run: pd.DataFrame | None = None, *, run_dataset:
             row["this run"] = f"{shown.value.mean():.4f} ({run_dataset or dataset})"
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def comparison(
+    dataset: str, source: str, split: str, metric: str = "HR@10", this_run: pd.DataFrame | None = None,
+    run_dataset: str | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Every model on one dataset and split: published | reproduced (n seeds) | verdict | this run.
+
+    Args:
+        dataset, source, split: whose recorded rows are read; sources and splits are never mixed. Published numbers
+            stand beside "leave_one_out" only.
+        metric: one of ``METRICS``.
+        this_run: results of the open notebook, or None.
+        run_dataset: dataset of ``this_run``, named in its column.
+
+    Returns:
+        model, one "published" column per paper, reproduced (mean over seeds, 95 % bootstrap over users), n, verdict
+        (against the first paper that prints the model), this run. "not run" where nothing was recorded.
+    """
+    own = _recorded(dataset, source, split).query("metric == @metric")
+    papers = PRINTED.get(dataset, ()) if split == "leave_one_out" else ()
+    printed = {paper: _printed(paper, dataset, metric) for paper in papers}
+    shown = own.iloc[:0] if this_run is None else this_run[this_run.metric == metric]
+    for values in printed.values():  # a printed ContRec stands beside each recipe of ours
+        values.update({m: values[m.split()[0]] for m in set(own.model) if "/" not in m and m.split()[0] in values})
+    recipes = {m.split()[0] for m in own.model if " " in m}
+    names = [*own.model, *shown.model, *(m for p in papers for m in printed[p] if m not in recipes)]
+    rows = []
+    for model in sorted(dict.fromkeys(names), key=lambda m: MODELS.index(m) if m in MODELS else len(MODELS)):
+        row = {"model": model, **{f"published, {p}": _number(printed[p].get(model), "-") for p in papers}}
+        mine = own[own.model == model]
+        row["reproduced"] = _number(mine.value.mean() if len(mine) else None, "not run")
+        if len(mine):
+            row["reproduced"] += f" [{mine.low.mean():.4f}, {mine.high.mean():.4f}]"
+        row["n"] = str(mine.seed.nunique()) if len(mine) else ""
+        if papers:
+            first = next((float(printed[p][model]) for p in papers if model in printed[p]), None)
+            spread = float(((mine.high - mine.low) / 3.92).mean()) if len(mine) else None
+            row["verdict"] = verdict(first, None, float(mine.value.mean()) if len(mine) else None, spread)
+        if this_run is not None:
+            value = shown[shown.model == model].value
+            row[f"this run ({run_dataset or dataset})"] = _number(value.mean() if len(value) else None, "not run")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _number(value: float | None, missing: str) -> str:
+    return missing if value is None else f"{value:.4f}"
+
+
+def _recorded(dataset: str, source: str, split: str) -> pd.DataFrame:
+    """Recorded rows of one dataset, source and split; of ContRec's variants its two plainest."""
+    own = reproduced().query("dataset == @dataset and source == @source and split == @split")
+    names = [_with_recipe(*names) for names in zip(own.model, own.recipe.fillna(""), strict=True)]
+    own = own.assign(model=pd.Series(names, index=own.index, dtype=str))
+    return own[~own.model.str.match(r"contrec \w+/(?!user-token|direct-head)")]
+
+
+def _with_recipe(model: str, recipe: str) -> str:
+    """ContRec's rows say their recipe: "contrec tuned", "contrec tuned/user-token"."""
+    name, slash, variant = model.partition("/")
+    return f"{name} {recipe}{slash}{variant}" if recipe else model
+
+
+def _printed(paper: str, dataset: str, metric: str) -> dict[str, float]:
+    table = published(f"{paper}_table2")
+    own = table[(table.dataset == dataset.removesuffix("_positive")) & (table.metric == metric)]
+    return dict(zip(own.model, own.value, strict=True))
+
+
+def forest(dataset: str, source: str, split: str, this_run: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Published, reproduced and this run's rates of all models, for ``plots.ranking_intervals``.
+
+    The printed value is that of the first paper that prints the model.
+    """
+    own = _recorded(dataset, source, split)
+    frames = [ranking(own).assign(kind="reproduced")] if len(own) else []
+    if this_run is not None and len(this_run):
+        frames.append(ranking(this_run).assign(kind="this run"))
+    for metric in METRICS if split == "leave_one_out" else ():
+        printed: dict[str, float] = {}
+        for paper in PRINTED.get(dataset, ()):
+            printed = _printed(paper, dataset, metric) | printed
+        values = pd.DataFrame({"model": list(printed), "metric": metric, "value": list(printed.values())})
+        frames.append(values.assign(kind="published"))
+    return pd.concat(frames, ignore_index=True)
+
+
+def seen_kept(dataset: str, source: str) -> pd.DataFrame:
+    """HR@10 and NDCG@10 of recorded baselines with seen items removed and kept, a row per model; seeds averaged."""
+    own = _recorded(dataset, source, "leave_one_out").query("metric in ('HR@10', 'NDCG@10')")
+    kept = own.model.str.endswith("/seen-kept")
+    own = own.assign(model=own.model.str.removesuffix("/seen-kept"), seen=kept.map({True: "kept", False: "removed"}))
+    own = own[own.model.isin(set(own.model[kept]))]
+    if not len(own):
+        return pd.DataFrame({"model": [f"{dataset}: not run"]})
+    return own.pivot_table(index="model", columns=["metric", "seen"], values="value", sort=False).round(4)
