@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         "--datasets",
         type=_words,
         metavar="NAME,...",
-        help="planted (default) | lastfm | ml1m | beauty | beauty_positive | games | software | table",
+        help="planted (default) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software | table",
     )
     study.add_argument(
         "--path",

@@ -39,6 +39,7 @@ REGISTRY = {
     "sasrec/bce": partial(SASRec, loss="bce"),
     "ssd4rec": SSD4Rec,
     "dreamrec": DreamRec,
+    "dreamrec/inner": partial(DreamRec, score_by="inner"),
     "oracle": Oracle,
 }
 

@@ -25,8 +25,10 @@ from contrec.diffusion.samplers import SAMPLERS, draws, noise_streams, row_seeds
 class DreamRec(Learned):
     """Items are scored by one vector, drawn from noise under the history's state as condition.
 
-    Trained on every prefix of two or more train items; the item table is condition and target at once, so that its
-    mean squared error falls when all vectors move together or towards zero: published so, and nothing here hinders it.
+    Trained on the next item after every prefix of two or more train items. The item table is condition and target at
+    once, so that its mean squared error falls when vectors shrink: published so, and nothing here hinders it. On LastFM
+    the root mean square of the table falls from 1 to .3 in ten epochs and most where items are popular, so that the
+    inner product ranks near chance (validation NDCG@10 .004) and the cosine does not (.010).
 
     Args:
         dim, length, dropout: 64, 10 and .1 as published.
@@ -42,12 +44,12 @@ class DreamRec(Learned):
         ValueError: if a setting is out of range.
     """
 
-    LOOP = {"epochs": 30, "batch_size": 256, "lr": 5e-3}
+    LOOP = {"epochs": 30, "batch_size": 256, "lr": 5e-3, "patience": 15}
 
     def __init__(
         self, dim: int = 64, length: int = 10, dropout: float = 0.1, timesteps: int = 500, schedule: str = "linear",
         p_uncond: float = 0.1, guidance_strength: float = 2.0, sampler: str = "ddpm",
-        sampler_steps: int | None = None, score_by: str = "inner", **loop,
+        sampler_steps: int | None = None, score_by: str = "cosine", **loop,
     ):  # fmt: skip
         super().__init__(**loop)
         steps = timesteps if sampler_steps is None else sampler_steps

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
@@ -23,9 +21,9 @@ class GTN(GraphModel):
 
     Args:
         smoothness: lambda, at least 0; 4 as published, 2 to 4 searched there. It bounds a dual variable that few steps
-            barely raise: on LastFM its largest entry after three was 1.03, so that at 4 nothing is bounded and the
-            model is a linear low pass, ((I + A) / 2)^K X. Bounds that bind ranked worse there (NDCG@10 on validation
-            .047 at 4, .043 at .2, .045 at .05, .041 at .02).
+            barely raise: on LastFM no entry reaches 4 (lambda = 1e9 gives the same run), and the model is then a
+            linear low pass, ((I + A) / 2)^K X, A the symmetric normalised graph. Bounds that bind ranked worse there
+            (NDCG@10 on validation .047 at 4, .043 at .2, .045 at .05, .041 at .02).
         steps: K; 3 as published, towards an optimum that they do not reach.
         dropout: of the last step's vectors, in [0, 1]; .1 as published, where that of earlier steps is lost, since with
             a primal step of 1 each starts anew from X.
@@ -61,9 +59,11 @@ class TrendFilter(nn.Module):
     """
 
     def __init__(self, incidence: csr_matrix, smoothness: float, steps: int, dropout: float = 0.0):
+        from contrec.embeddings.lightgcn import sparse_tensor
+
         super().__init__()
-        self.register_buffer("incidence", _tensor(incidence), persistent=False)
-        self.register_buffer("transposed", _tensor(incidence.T.tocsr()), persistent=False)
+        self.register_buffer("incidence", sparse_tensor(incidence), persistent=False)
+        self.register_buffer("transposed", sparse_tensor(incidence.T.tocsr()), persistent=False)
         self.smoothness, self.steps, self.dropout = smoothness, steps, dropout
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,10 +103,3 @@ def incidence(matrix: csr_matrix) -> csr_matrix:
     value = np.array([1, -1]) / np.sqrt(degree[ends])
     begin = 2 * np.arange(len(ends) + 1)
     return csr_matrix((value.astype(np.float32).ravel(), ends.ravel(), begin), (len(ends), len(degree)))
-
-
-def _tensor(matrix: csr_matrix) -> Tensor:
-    index = [torch.from_numpy(a.astype(np.int64)) for a in (matrix.indptr, matrix.indices)]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(*index, torch.from_numpy(matrix.data), matrix.shape, check_invariants=True)

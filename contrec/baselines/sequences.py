@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -55,10 +55,20 @@ def last_position(cases: Cases, length: int) -> Batch:
     return Batch(*map(torch.from_numpy, (items, lengths, targets)))
 
 
-def whole_sequences(train: Interactions) -> Cases:
-    """One case for each user with at least two train rows: the last row after all others."""
+def windows(train: Interactions, length: int) -> Cases:
+    """Pieces of users' train rows in which every row but a user's first is told once, by at most ``length`` before it.
+
+    Counted from the newest row backwards; a piece is one case, whose target is its newest row. Published models read
+    the newest piece only, which on LastFM leaves 45 % of the rows out.
+    """
     begin = offsets(train)
-    return cases_at(train, begin[1:][np.diff(begin) >= 2] - 1)
+    told = np.maximum(np.diff(begin) - 1, 0)
+    count = -(-told // length)
+    user = np.repeat(np.arange(train.n_users), count)
+    back = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
+    rows = begin[1:][user] - 1 - back * length
+    cases = cases_at(train, rows)
+    return replace(cases, start=np.maximum(cases.start, rows - length))
 
 
 def next_item_loss(states: Tensor, target: Tensor, items: Tensor, kind: str, negatives: int) -> Tensor:
@@ -144,10 +154,10 @@ class SequenceModel(Learned):
 
     def training_cases(self, rng: np.random.Generator) -> Cases:
         """The cases of one epoch."""
-        return self._sequences
+        return self._pieces
 
     def build(self, split: Split) -> NextItem:
-        self._split, self._sequences = split, whole_sequences(split.train)
+        self._split, self._pieces = split, windows(split.train, self.length)
         return NextItem(split.n_items, self.dim, self.encoder(), self.loss, self.negatives)
 
     def batches(self, rng: np.random.Generator) -> list[Batch]:

@@ -12,6 +12,7 @@ SOURCES_OF = {
     "planted": ("planted",),
     "lastfm": ("raw", "released"),
     "ml1m": ("raw", "released"),
+    "ml1m_all": ("raw",),
     "beauty": ("raw", "released"),
     "beauty_positive": ("raw", "released"),
     "games": ("raw", "released"),
@@ -24,7 +25,8 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     """Interactions and catalogue of a data set.
 
     Args:
-        name: "planted" | "lastfm" | "ml1m" | "beauty" | "beauty_positive" | "games" | "software" | "table".
+        name: "planted" | "lastfm" | "ml1m" (ratings of at least 3, as the authors) | "ml1m_all" (all ratings, as most
+            others) | "beauty" | "beauty_positive" | "games" | "software" | "table".
         source: "raw": the official archive. "released": the authors' split files, in their order and without times.
             "sample": a 25 % sample of Software. None: the first that ``SOURCES_OF`` names.
         settings: of the loader: ``seed`` (order of rows with equal times), ``download`` (False: never fetch),
@@ -55,6 +57,8 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
         return amazon.load_software_sample(**settings)
     if name.startswith("beauty"):
         return amazon.load_beauty(name == "beauty_positive", **settings)
+    if name == "ml1m_all":
+        return movielens.load(min_rating=1, **settings)
     raw = {"lastfm": lastfm.load, "ml1m": movielens.load, "games": amazon.load_games, "software": amazon.load_software}
     return raw[name](**settings)
 
@@ -84,7 +88,12 @@ def inputs(name: str, source: str | None = None, path=None) -> dict[str, str]:
         return download.inputs((*released.files(name), *extra))
     if source == "sample":
         return download.inputs((amazon.SAMPLE,))
-    files = {"lastfm": lastfm.FILES, "ml1m": movielens.FILES, "beauty_positive": amazon.FILES["beauty"]}
+    files = {
+        "lastfm": lastfm.FILES,
+        "ml1m": movielens.FILES,
+        "ml1m_all": movielens.FILES,
+        "beauty_positive": amazon.FILES["beauty"],
+    }
     return download.inputs(files[name] if name in files else amazon.FILES[name])
 
 

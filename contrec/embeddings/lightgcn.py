@@ -170,10 +170,15 @@ def symmetric_operator(matrix) -> Tensor:
     user, item = (np.maximum(np.asarray(matrix.sum(axis)).ravel(), 1) ** -0.5 for axis in (1, 0))
     edges = diags(user) @ matrix @ diags(item)
     whole = bmat([[None, edges], [edges.T, None]], format="csr", dtype=np.float32)
-    index = [torch.from_numpy(a.astype(np.int64)) for a in (whole.indptr, whole.indices)]
+    return sparse_tensor(whole)
+
+
+def sparse_tensor(matrix) -> Tensor:
+    """A scipy CSR matrix as a sparse CSR tensor of the same shape and values."""
+    index = [torch.from_numpy(a.astype(np.int64)) for a in (matrix.indptr, matrix.indices)]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(*index, torch.from_numpy(whole.data), whole.shape, check_invariants=True)
+        return torch.sparse_csr_tensor(*index, torch.from_numpy(matrix.data), matrix.shape, check_invariants=True)
 
 
 def bpr(users: Tensor, items: Tensor, negatives: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from contrec.training import TrainingConfig
 MODELS = ("contrec",)
 PROTOCOLS = ("leave_one_out", "time_point")
 NAMES = {
-    "planted": "Planted", "lastfm": "LastFM", "ml1m": "MovieLens", "beauty": "Beauty", "beauty_positive": "Beauty",
+    "planted": "Planted", "lastfm": "LastFM", "ml1m": "MovieLens", "ml1m_all": "MovieLens", "beauty": "Beauty",
+    "beauty_positive": "Beauty",
     "games": "Video Games", "software": "Software", "table": "our",
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ SEEDS = (0, 1, 2)
 # Models in the order of the tables; what "repeat_history" is for are catalogues where people buy again
 MODELS = (
     "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "mf", "lightgcn",
-    "gtn", "ltgnn", "gru4rec", "sasrec", "sasrec/bce", "ssd4rec", "dreamrec", "oracle",
+    "gtn", "ltgnn", "gru4rec", "sasrec", "sasrec/bce", "ssd4rec", "dreamrec", "dreamrec/inner", "oracle",
 )  # fmt: skip
 DETERMINISTIC = (
     "popularity",
@@ -45,14 +45,18 @@ WANTED: dict[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...]]] = {
     ("beauty", "released", "leave_one_out"): (_SOME, (0,)),
     ("games", "released", "leave_one_out"): (_SOME, (0,)),
     ("ml1m", "released", "leave_one_out"): (_SOME, (0,)),
+    ("ml1m_all", "raw", "leave_one_out"): (("popularity", "sasrec"), (0,)),  # what others report SASRec on
 }
 # Seconds of one run on LastFM (52,670 rows), one thread; a first guess, replaced by what finished cells have taken
 GUESS = {
     "popularity": 1, "repeat_history": 1, "itemknn": 2, "itemknn/recency": 2, "transitions": 2, "ease": 5, "puresvd": 3,
     "mf": 40, "lightgcn": 60, "gtn": 90, "ltgnn": 90, "gru4rec": 90, "sasrec": 90, "sasrec/bce": 60, "ssd4rec": 240,
-    "dreamrec": 60, "oracle": 1,
+    "dreamrec": 60, "dreamrec/inner": 60, "oracle": 1,
 }  # fmt: skip
-SIZES = {"planted": 0.1, "lastfm": 1, "software": 0.1, "beauty_positive": 3.5, "beauty": 5.5, "games": 6, "ml1m": 14}
+SIZES = {
+    "planted": 0.1, "lastfm": 1, "software": 0.1, "beauty_positive": 3.5, "beauty": 5.5, "games": 6, "ml1m": 14,
+    "ml1m_all": 17,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,11 @@ SPACES: dict[str, dict] = {
     },
     "mf": {"dim": [32, 64, 128, 256], "l2": (1e-5, 1e-1), "lr": (1e-3, 3e-2), "users": ["learned", "history"]},
     "gtn": {
-        "dim": [64, 128, 256], "smoothness": (0.01, 4.0), "dropout": [0.0, 0.1, 0.3], "l2": (1e-5, 1e-2),
+        "dim": [32, 64, 128], "smoothness": (0.01, 4.0), "dropout": [0.0, 0.1, 0.3], "l2": (1e-5, 1e-2),
         "lr": (1e-3, 3e-2), "users": ["learned", "history"],
     },
     "ltgnn": {
-        "dim": [64, 128, 256], "restart": (0.05, 0.9), "l2": (1e-5, 1e-2), "lr": (1e-3, 3e-2),
+        "dim": [32, 64, 128], "restart": (0.05, 0.9), "l2": (1e-5, 1e-2), "lr": (1e-3, 3e-2),
         "users": ["learned", "history"],
     },
     "gru4rec": {**_LOSS_AND_SIZE, "hidden": [64, 128, 256], "loss": ["softmax", "sampled"], "length": [20, 50, 100]},
@@ -57,8 +57,9 @@ SPACES: dict[str, dict] = {
         "layers": [1, 2], "mask_ratio": [0.0, 0.1, 0.2], "length": [20, 50], "cases_per_user": [2, 4],
     },
     "dreamrec": {
-        "dim": [32, 64, 128], "dropout": [0.1, 0.3], "lr": (3e-4, 1e-2), "timesteps": [200, 500, 1000],
+        "dim": [32, 64, 128], "dropout": [0.1, 0.3], "lr": (3e-4, 1e-2), "timesteps": [200, 500],
         "schedule": ["linear", "cosine", "exp"], "guidance_strength": [0.0, 1.0, 2.0, 4.0], "length": [10, 20],
+        "score_by": ["cosine", "inner"],
     },
 }  # fmt: skip
 

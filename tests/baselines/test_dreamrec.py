@@ -79,7 +79,10 @@ def test_sampler_is_guided_ddpm_written_out(split, fitted, monkeypatch):
             x0 = with_c + omega * (with_c - without)
             x = ddpm_step(x, x0, t, t - 5, model.schedule, noise[i + 1] if i + 1 < steps else None)
     assert model.vectors(cases).numpy() == pytest.approx(x.numpy(), abs=1e-5)
-    assert model.score(cases).numpy() == pytest.approx((x @ net.table.weight.detach().T).numpy(), abs=1e-4)
+    inner = like(model, score_by="inner", sampler_steps=steps, guidance_strength=omega).score(cases).numpy()
+    assert inner == pytest.approx((x @ net.table.weight.detach().T).numpy(), abs=1e-4)
+    cosine = torch.nn.functional.cosine_similarity(x[:, None], net.table.weight.detach()[None], dim=2)
+    assert model.score(cases).numpy() == pytest.approx(cosine.numpy(), abs=1e-5)
 
 
 def test_guidance_zero_is_unguided(split, fitted):
@@ -90,6 +93,12 @@ def test_guidance_zero_is_unguided(split, fitted):
         assert torch.equal(like(fitted, guidance_strength=0.0).vectors(split.test), unguided)
     finally:
         fitted.module.null.vector.data = null
+
+
+def test_cosine_drops_lengths(split, fitted):
+    vectors, items = fitted.vectors(split.test), fitted.module.table.weight.detach()
+    expected = torch.cosine_similarity(vectors[:, None], items[None], dim=2)
+    assert like(fitted, score_by="cosine").score(split.test).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 def test_conditions_are_dropped_in_training(split):
@@ -112,6 +121,7 @@ def test_conditions_are_dropped_in_training(split):
         ({"sampler_steps": 41}, "sampler_steps"),
         ({"p_uncond": -0.1}, "p_uncond"),
         ({"sampler": "euler"}, "sampler"),
+        ({"score_by": "length"}, "score_by"),
     ],
 )
 def test_wrong_settings_are_told(settings, message):

@@ -7,6 +7,7 @@ from contrec.baselines.ease import ease_weights
 from contrec.baselines.itemknn import keep_largest
 from contrec.baselines.matrices import recent_matrix
 from contrec.data.interactions import Cases, Catalogue, Interactions, Split
+from contrec.data.splits import training_cases
 from contrec.evaluation import evaluate
 
 FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "repeat_history")
@@ -23,7 +24,7 @@ def make_split(sequences, n_items, hold=0):
     items, stop = np.concatenate(sequences).astype(np.int64), np.cumsum(length)
     held_out = [Cases(items, stop - length, stop - k, np.arange(len(train)), items[stop - k], stop - k) for k in (2, 1)]
     catalogue = Catalogue(names[1], tuple(names[1]), ("",) * n_items, ((),) * n_items)
-    return Split(interactions, held_out[0], *held_out, catalogue, "leave_one_out", {})
+    return Split(interactions, training_cases(interactions), *held_out, catalogue, "leave_one_out", {})
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from contrec.evaluation import evaluate
 
 SMALL = {"dim": 16, "epochs": 12, "batch_size": 256, "lr": 0.02}
 MODELS = {"mf": MF, "gtn": GTN, "ltgnn": LTGNN}
-N_USERS, N_ITEMS = 101, 41  # the last user has no train row, and the last item none at all
+N_USERS, N_ITEMS = 101, 41  # the first user has no train row, and the last item none at all
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def split():
     rng = np.random.default_rng(0)
     sequences = [20 * (u % 2) + rng.permutation(20)[:10] for u in range(N_USERS)]
     names = np.arange(N_USERS).astype(str), np.arange(N_ITEMS).astype(str)
-    user, position = np.repeat(np.arange(100), 8), np.tile(np.arange(8), 100)
-    train = Interactions(user, np.concatenate([s[:8] for s in sequences[:100]]), position, *names)
+    user, position = np.repeat(np.arange(1, N_USERS), 8), np.tile(np.arange(8), 100)
+    train = Interactions(user, np.concatenate([s[:8] for s in sequences[1:]]), position, *names)
     items, start, users = np.concatenate(sequences), 10 * np.arange(N_USERS), np.arange(N_USERS)
     validation, test = (Cases(items, start, start + k, users, items[start + k], users) for k in (8, 9))
     catalogue = Catalogue(names[1], tuple(names[1]), ("",) * N_ITEMS, ((),) * N_ITEMS)
@@ -72,9 +72,10 @@ def test_strangers_and_users_without_train_rows_are_made_from_their_history(spli
     stranger = model.score(replace(cases, user=np.full(len(cases), -1)))
     learned, history = (with_users(model, users).score(cases) for users in ("learned", "history"))
     assert torch.equal(stranger, history)
-    assert torch.equal(learned[-1], history[-1])
-    assert not torch.isclose(learned[:-1], history[:-1]).all(1).any()
-    group = model.score(Cases.from_histories([[1, 2, 3], [21, 22], []]))
+    assert torch.equal(learned[0], history[0])
+    assert not torch.isclose(learned[1:], history[1:]).all(1).any()
+    group = model.score(Cases.from_histories([[1, 2, 3], [21, 22], [], [5, N_ITEMS - 1]]))
+    assert torch.isfinite(group).all()  # of a history with the cold item too
     assert (group[:2].argmax(1) // 20).tolist() == [0, 1]
     assert not group[2].any()
 
@@ -82,8 +83,8 @@ def test_strangers_and_users_without_train_rows_are_made_from_their_history(spli
 def test_learned_users_are_their_nodes_and_fold_in_is_lightgcns(split, fitted):
     model = fitted["ltgnn"]
     vectors = model.module.propagation(model.module.table.weight).detach()
-    expected = vectors[split.test.user[:-1]] @ vectors[N_USERS:].T
-    assert torch.allclose(model.score(split.test)[:-1], expected, atol=1e-5)
+    expected = vectors[split.test.user[1:]] @ vectors[N_USERS:].T
+    assert torch.allclose(model.score(split.test)[1:], expected, atol=1e-5)
     degrees = torch.from_numpy(np.bincount(split.train.item, minlength=N_ITEMS)).clamp_min(1)
     users = LightGCNEmbeddings(vectors[N_USERS:], degrees, {}).users(split.test)
     assert torch.allclose(with_users(model, "history").score(split.test), users @ vectors[N_USERS:].T, atol=1e-5)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from contrec.baselines import GRU4Rec, Popularity, SASRec
-from contrec.baselines.sequences import every_position, last_position, next_item_loss, padded, whole_sequences
+from contrec.baselines.sequences import every_position, last_position, next_item_loss, padded, windows
 from contrec.data import DataError
 from contrec.data.interactions import Cases
 from contrec.evaluation import evaluate
@@ -47,11 +47,18 @@ def test_targets_are_the_next_items_and_the_case_own():
     assert last_position(cases([1, 2, 3], [5], targets=[7, 8]), 2).targets.tolist() == [[-1, 7], [8, -1]]
 
 
-def test_a_sequence_holds_all_train_rows_of_its_user(circle):
-    found = whole_sequences(circle.train)
-    assert len(found) == 300
-    assert sum(found.lengths) + len(found) == len(circle.train)
-    assert np.array_equal(np.append(found.history(3), found.target[3]), circle.train.item[circle.train.user == 3])
+@pytest.mark.parametrize("length", [1, 3, 4, 50])
+def test_windows_tell_every_row_but_the_first_once(circle, length):
+    found = windows(circle.train, length)
+    assert found.lengths.max() <= length and found.lengths.min() >= 1
+    told = {u: [] for u in range(300)}
+    for i in range(len(found)):
+        told[found.user[i]] += [*found.history(i)[1:], found.target[i]] if length > 1 else [found.target[i]]
+    for user in range(300):
+        rows = circle.train.item[circle.train.user == user]
+        assert sorted(told[user]) == sorted(rows[1:]) and len(set(rows)) == len(rows)
+    if length == 50:
+        assert np.array_equal(np.append(found.history(3), found.target[3]), circle.train.item[circle.train.user == 3])
 
 
 def test_losses_by_hand():
