@@ -59,7 +59,7 @@ METHODS = {  # name: label, colour, marker; in the order of a ranking table
     "sasrec/bce": ("SASRec, BCE loss", GREEN, "v"),
     "ssd4rec": ("SSD4Rec", GREEN, "^"),
     "dreamrec": ("DreamRec", GREEN, "D"),
-    "dreamrec/inner": ("DreamRec, inner product", GREEN, "P"),
+    "dreamrec/inner": ("DreamRec, inner product", GREEN, "X"),
     "p5": ("P5", PURPLE, "o"),
     "pod": ("POD", PURPLE, "s"),
     "collm": ("CoLLM", PURPLE, "^"),

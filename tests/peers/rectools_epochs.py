@@ -35,7 +35,11 @@ def write_data(path: str) -> None:
     from contrec.bench import epochs
 
     train = epochs.world(**epochs.LASTFM).train
-    np.savez(path, user=train.user, item=train.item, place=train.timestamp, n_items=train.n_items)
+    end = np.cumsum(np.bincount(train.user))[train.user]
+    newest = end - np.arange(len(train)) <= LENGTH + 1  # RecTools reads no others, contrec would
+    np.savez(
+        path, user=train.user[newest], item=train.item[newest], place=train.timestamp[newest], n_items=train.n_items
+    )
 
 
 def contrec_epochs(path: str, n_epochs: int) -> dict:
