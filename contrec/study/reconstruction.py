@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,7 @@ from contrec.data import planted
 from contrec.data.interactions import Cases
 from contrec.evaluation import evaluate
 from contrec.reconstruction import FAMILIES, Budget, Peer, Result, peers
-from contrec.study import provenance
+from contrec.study import parallel, provenance
 from contrec.study.config import Config
 from contrec.study.fitting import base_embeddings, data_key, embeddings_key, load_split, store
 from contrec.study.stages import stage_version
@@ -146,18 +144,11 @@ def compare(
     jobs = [job for job in jobs if job[1].family in families]
     missing = [job for job in jobs if not store().has("reconstruction", run_key(config, *job))]
     bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc="reconstruction", disable=not progress)
-    if workers > 1 and missing:
-        with ProcessPoolExecutor(
-            workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            for done in as_completed([pool.submit(result, config, *job) for job in missing]):
-                done.result()
-                bar.update()
+    for _ in parallel.finished(result, [(config, *job) for job in missing], workers):
+        bar.update()
     rows = []
     for kind, peer, seed in jobs:
-        new = not store().has("reconstruction", run_key(config, kind, peer, seed))
         found = result(config, kind, peer, seed)
-        bar.update(new)
         rows += [{"inputs": kind, "family": peer.family, "seed": seed, **row} for row in found.rows]
     bar.close()
     return pd.DataFrame(rows)
