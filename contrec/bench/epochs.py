@@ -274,21 +274,26 @@ def softplus_bpr(users: Tensor, items: Tensor, negatives: Tensor) -> Tensor:
     return F.softplus((users * negatives).sum(1) - (users * items).sum(1)).mean()
 
 
+class Autograd(nn.Module):
+    """LightGCN by BPR, autograd through whatever operator it is given."""
+
+    def __init__(self, n_users: int, operator: Tensor, dim: int):
+        super().__init__()
+        nodes = len(operator)
+        self.table = nn.Parameter(0.1 * torch.randn(nodes, dim, generator=torch.Generator().manual_seed(0)))
+        self.n_users, self.operator = n_users, operator
+
+    def forward(self, batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
+        user, item, negative = batch
+        users, items = propagated(self.operator, self.table).tensor_split([self.n_users])
+        penalty = self.table[torch.cat([user, item + self.n_users])].square().sum() / (2 * len(user))
+        return {"total": softplus_bpr(users[user], items[item], items[negative]) + WEIGHT_DECAY * penalty}
+
+
 def by_autograd(matrix, operator_of: Callable, dim: int) -> Tensor:
-    """An epoch of LightGCN with the draws of the library's; propagated item vectors after it, (m, d)."""
-    n_users, n_items = matrix.shape
-    stream = torch.Generator().manual_seed(0)
-    table = nn.Parameter(0.1 * torch.randn(n_users + n_items, dim, generator=stream))
-    operator, optimizer = operator_of(matrix), torch.optim.Adam([table], lr=LR)
-    rows = torch.from_numpy(np.stack(matrix.nonzero()).astype(np.int64))
-    for part in torch.randperm(rows.shape[1], generator=stream).split(SAMPLES):
-        user, item = rows[:, part]
-        negative = torch.randint(n_items, (len(part),), generator=stream)
-        users, items = propagated(operator, table).split((n_users, n_items))
-        penalty = table[torch.cat([user, item + n_users])].square().sum() / (2 * len(part))
-        loss = softplus_bpr(users[user], items[item], items[negative]) + WEIGHT_DECAY * penalty
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    """An epoch of LightGCN by the library's loop and draws; propagated item vectors after it, (m, d)."""
+    module = Autograd(matrix.shape[0], operator_of(matrix), dim)
+    loop = training.LoopConfig(epochs=1, batch_size=SAMPLES, lr=LR)
+    training.fit(module, lambda epoch: graph.row_batches(matrix, SAMPLES, None, epoch), lambda: 0.0, loop, seed=0)
     with torch.no_grad():
-        return propagated(operator, table)[n_users:]
+        return propagated(module.operator, module.table)[matrix.shape[0] :]

@@ -9,8 +9,8 @@ import torch
 from scipy.sparse import bmat, diags
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
-from tqdm.auto import tqdm
 
+from contrec import training
 from contrec.baselines.matrices import interaction_matrix
 from contrec.checks import in_range, one_of, positive
 from contrec.data.interactions import Cases, Split
@@ -45,7 +45,7 @@ class LightGCNEmbeddings(Embeddings):
         lr: float = 0.01,
         weight_decay: float = 1e-4,
         epochs: int = 100,
-        patience: int = 8,
+        patience: int = 16,
         standardise: bool = True,
     ) -> LightGCNEmbeddings:
         """Train on ``split.train``; the validation cases choose the epoch by NDCG@10 of the inductive user vectors.
@@ -58,9 +58,9 @@ class LightGCNEmbeddings(Embeddings):
             loss: "softmax" (cosine, ``negatives`` shared uniform ones, for vectors that are compared by cosine) | "bpr"
                 (one uniform negative, inner product, as in the paper; its cosine loses a quarter of NDCG@10).
             temperature: tau of the softmax, greater than 0.
-            batch_size, lr, epochs: Adam; an epoch sees each train row once.
+            batch_size, lr, epochs: of :class:`contrec.training.LoopConfig`; an epoch sees each train row once.
             weight_decay: of the squared layer-0 vectors of the batch, as in LightGCN.
-            patience: looks at validation (every other epoch) without a better value before stopping.
+            patience: epochs without a better validation value before stopping.
             standardise: scale each dimension to unit variance over the train items; False keeps trained lengths.
 
         Raises:
@@ -77,36 +77,21 @@ class LightGCNEmbeddings(Embeddings):
                 raise ValueError(f"{name} must be greater than 0, got {value}")
         matrix = interaction_matrix(split.train)
         degrees = torch.from_numpy(np.maximum(np.asarray(matrix.sum(0)).ravel(), 1).astype(np.float32))
-        generator = torch.Generator().manual_seed(seed)
-        model = graph_model(matrix.shape[0] + matrix.shape[1], dim, layers, generator)
-        operator = symmetric_operator(matrix)
-        optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-        rows = torch.from_numpy(np.stack(matrix.nonzero()).astype(np.int64))
-        best, kept, since = -1.0, None, 0
-        for epoch in tqdm(range(epochs), desc="LightGCN", disable=not progress):
-            for part in torch.randperm(rows.shape[1], generator=generator).split(batch_size):
-                user, item = rows[:, part]
-                n_negatives = len(part) if loss == "bpr" else negatives
-                negative = torch.randint(matrix.shape[1], (n_negatives,), generator=generator)
-                vectors = model.get_embedding(operator)
-                users, items = vectors[: matrix.shape[0]], vectors[matrix.shape[0] :]
-                if loss == "bpr":
-                    value = bpr(users[user], items[item], items[negative])
-                else:
-                    value = softmax(users[user], items[item], items[negative], item, negative, temperature)
-                layer_0 = model.embedding(torch.cat([user, item + matrix.shape[0]]))
-                value = value + weight_decay * layer_0.square().sum() / (2 * len(part))
-                optimizer.zero_grad()
-                value.backward()
-                optimizer.step()
-            if epoch % 2 == 0 and epoch + 1 < epochs:
-                continue
+        network = Graph(matrix, dim, layers, seed, loss, temperature, weight_decay)
+        n_negatives = None if loss == "bpr" else negatives
+
+        def batches(epoch: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+            return row_batches(matrix, batch_size, n_negatives, seed * 1_000_003 + epoch)
+
+        def quality() -> float:
             with torch.no_grad():
-                items = model.get_embedding(operator)[matrix.shape[0] :].clone()
-            quality = Ranker(cls(items, degrees, {}), cosine=loss == "softmax").quality(split.validation, seed=seed)
-            best, kept, since = (quality, items, 0) if quality > best else (best, kept, since + 1)
-            if since == patience:
-                break
+                items = network.vectors()[1].clone()
+            return Ranker(cls(items, degrees, {}), cosine=loss == "softmax").quality(split.validation, seed=seed)
+
+        loop = training.LoopConfig(epochs=epochs, batch_size=batch_size, lr=lr, patience=patience)
+        training.fit(network, batches, quality, loop, seed=seed, progress=progress, name="LightGCN")
+        with torch.no_grad():
+            kept = network.vectors()[1].clone()
         if standardise:
             kept = unit_variance(kept, split.train.item)
         settings = {
@@ -129,6 +114,54 @@ class LightGCNEmbeddings(Embeddings):
     @classmethod
     def _restore(cls, tensors, settings):
         return cls(tensors["items"], tensors["degrees"], settings)
+
+
+def row_batches(matrix, batch_size: int, negatives: int | None, seed: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Train rows in random order with uniform negatives: (user, item, negative) batches, int64.
+
+    Args:
+        matrix: 0/1 user-item CSR matrix, shape (n, m).
+        batch_size: rows of a batch.
+        negatives: of each batch, shared by its rows; None: one for each row.
+        seed: of order and negatives.
+    """
+    stream = torch.Generator().manual_seed(seed)
+    rows = torch.from_numpy(np.stack(matrix.nonzero()).astype(np.int64))
+    parts = rows[:, torch.randperm(rows.shape[1], generator=stream)].split(batch_size, dim=1)
+    count = [negatives or part.shape[1] for part in parts]
+    return [(*part, torch.randint(matrix.shape[1], (n,), generator=stream)) for part, n in zip(parts, count)]
+
+
+class Graph(nn.Module):
+    """LightGCN with its loss, for :func:`contrec.training.fit`; a batch is (user, item, negative), int64.
+
+    Args:
+        matrix: 0/1 user-item CSR matrix, shape (n, m).
+        dim, layers, loss, temperature, weight_decay: see :meth:`LightGCNEmbeddings.fit`.
+        seed: of layer 0.
+    """
+
+    def __init__(self, matrix, dim: int, layers: int, seed: int, loss: str, temperature: float, weight_decay: float):
+        super().__init__()
+        self.n_users = matrix.shape[0]
+        self.model = graph_model(sum(matrix.shape), dim, layers, torch.Generator().manual_seed(seed))
+        self.register_buffer("operator", symmetric_operator(matrix), persistent=False)
+        self.loss, self.temperature, self.weight_decay = loss, temperature, weight_decay
+
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Propagated users (n, d) and items (m, d)."""
+        vectors = self.model.get_embedding(self.operator)
+        return vectors[: self.n_users], vectors[self.n_users :]
+
+    def forward(self, batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
+        user, item, negative = batch
+        users, items = self.vectors()
+        if self.loss == "bpr":
+            value = bpr(users[user], items[item], items[negative])
+        else:
+            value = softmax(users[user], items[item], items[negative], item, negative, self.temperature)
+        layer_0 = self.model.embedding(torch.cat([user, item + self.n_users]))
+        return {"total": value + self.weight_decay * layer_0.square().sum() / (2 * len(user))}
 
 
 def graph_model(n_nodes: int, dim: int, layers: int, generator: torch.Generator):
