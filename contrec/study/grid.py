@@ -180,9 +180,16 @@ def overview(wanted: Sequence[Cell]) -> pd.DataFrame:
 
 
 def results(wanted: Sequence[Cell]) -> pd.DataFrame:
-    """Metrics of the finished cells, in the columns of ``data/reproduced``."""
+    """Metrics of the finished cells, in the columns of ``data/reproduced``.
+
+    Raises:
+        ValueError: if none is finished; it names the command that fills them.
+    """
     frames = [runs.rows_of(c.config, c.folder, c.seed, recipe="", preset="") for c in wanted if c.done]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=runs.COLUMNS)
+    if not frames:
+        names = ",".join(dict.fromkeys(c.dataset for c in wanted))
+        raise ValueError(f"none of these cells has been run yet: contrec study --grid --datasets {names} runs them")
+    return pd.concat(frames, ignore_index=True)
 
 
 def evaluations(wanted: Sequence[Cell]) -> dict[tuple[str, int], Evaluation]:

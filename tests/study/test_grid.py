@@ -44,7 +44,9 @@ def test_cells_are_made_cheapest_first_and_once(world):
     wanted, said = grid.cells(), []
     assert [c.model for c in wanted] == ["popularity", "ease", "sasrec", "sasrec"]
     before = grid.overview(wanted)
-    assert list(before["planted leave_one_out"]) == ["not run"] * 3 and len(grid.results(wanted)) == 0
+    assert list(before["planted leave_one_out"]) == ["not run"] * 3
+    with pytest.raises(ValueError, match="contrec study --grid --datasets planted runs them"):
+        grid.results(wanted)
     grid.fill(wanted[:2], say=said.append)
     assert grid.overview(wanted).set_index("model")["planted leave_one_out"]["ease"] == "1 of 1"
     grid.fill(wanted, say=said.append)
