@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib
@@ -47,7 +48,8 @@ def _need(frame: pd.DataFrame, *columns: str) -> None:
 def _subtitle(figure, text: str) -> None:
     """Dataset, preset and seeds, above the axes."""
     if text:
-        figure.suptitle(plain(text, 80), x=0.01, ha="left", fontsize=6.5, color="#404040")
+        lines = "\n".join(textwrap.wrap(plain(text, 120), 62))  # what a column holds at this size
+        figure.suptitle(lines, x=0.01, ha="left", fontsize=6.5, color="#404040")
 
 
 @_themed
