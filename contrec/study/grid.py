@@ -197,23 +197,33 @@ def evaluations(wanted: Sequence[Cell]) -> dict[tuple[str, int], Evaluation]:
     return {(name, c.seed): e for c in wanted if c.done for name, e in runs.kept_evaluations(c.folder).items()}
 
 
-def paired(kept: dict[tuple[str, int], Evaluation], against: str, metrics=("HR@10", "NDCG@10")) -> pd.DataFrame:
+def paired(
+    kept: dict[tuple[str, int], Evaluation], against: str | None = None, metrics=("HR@10", "NDCG@10")
+) -> pd.DataFrame:
     """Every model against one, on the same users; a model's seeds are averaged user by user first.
 
+    Args:
+        kept: from :func:`evaluations`.
+        against: None takes the best model by the first metric, the oracle and rankings with seen items kept aside.
+
     Returns:
-        model, metric, difference in percentage points (model minus ``against``), low, high, p (paired bootstrap).
+        model, against, metric, difference in percentage points (model minus ``against``), low, high and p by paired
+        bootstrap.
     """
     by_model: dict[str, list[Evaluation]] = {}
     for (name, _), evaluation in kept.items():
         by_model.setdefault(name, []).append(evaluation)
+    if against is None:
+        mean = {name: np.mean([e.metrics()[metrics[0]] for e in own]) for name, own in by_model.items()}
+        against = max((name for name in mean if name != "oracle" and "/seen-kept" not in name), key=mean.get)
     rows = []
     for name, own in by_model.items():
         if name != against and own[0].exclude_seen == by_model[against][0].exclude_seen:
             for metric in metrics:
                 found = paired_bootstrap(own, by_model[against], metric)
                 low, high = found["interval"]
-                row = {"model": name, "metric": metric, "difference": found["difference"], "low": low, "high": high}
-                rows.append({**row, "p": found["p"]})
+                row = {"model": name, "against": against, "metric": metric, "difference": found["difference"]}
+                rows.append({**row, "low": low, "high": high, "p": found["p"]})
     return pd.DataFrame(rows)
 
 

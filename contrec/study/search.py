@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -225,9 +224,3 @@ def chosen_table(models, dataset: str, preset: str = "laptop") -> pd.DataFrame:
         settings, source = chosen(model, dataset, preset)
         rows.append((model, ", ".join(f"{k} {v}" for k, v in settings.items()) or "-", source))
     return pd.DataFrame(rows, columns=["model", "settings", "source"])
-
-
-def best_so_far(trials: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    """Running best of each model's trials, for a plot."""
-    for model, own in trials.groupby("model", sort=False):
-        yield model, own.sort_values("trial")[METRIC].cummax().reset_index(drop=True)

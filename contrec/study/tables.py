@@ -47,11 +47,11 @@ def reproduced() -> pd.DataFrame:
     The floors of a ContRec run are left out where the grid of baselines has recorded the same dataset and split: there
     they have the settings of the search.
     """
-    frames = [pd.read_csv(path) for path in sorted(paths.reproduced().glob("*.csv"))]
-    if not frames:
+    files = sorted(paths.reproduced().glob("*.csv"))
+    if not files:
         return pd.DataFrame(columns=COLUMNS)
-    grid = ["_baselines.csv" in path.name for path in sorted(paths.reproduced().glob("*.csv"))]
-    rows = pd.concat([f.assign(grid=g) for f, g in zip(frames, grid, strict=True)], ignore_index=True)
+    frames = [pd.read_csv(path).assign(grid=path.stem.endswith("_baselines")) for path in files]
+    rows = pd.concat(frames, ignore_index=True)
     where = rows[["dataset", "source", "split"]].apply(tuple, axis=1)
     floor = rows.recipe.isna() & ~rows.grid
     again = floor & where.isin(set(where[rows.grid]))

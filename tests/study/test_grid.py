@@ -98,6 +98,8 @@ def test_paired_differences_average_a_models_seeds(world):
     table = grid.paired(kept, "ease", metrics=("HR@10",)).set_index("model")
     mean = np.mean([kept["sasrec", s].metrics()["HR@10"] for s in (0, 1)])
     assert table.difference["sasrec"] == pytest.approx(100 * (mean - kept["ease", 0].metrics()["HR@10"]))
+    best = max((c.model for c in wanted), key=lambda m: kept[m, 0].metrics()["HR@10"])
+    assert set(grid.paired(kept).against) == {best}
     assert table.low["sasrec"] <= table.difference["sasrec"] <= table.high["sasrec"] and "ease" not in table.index
 
 
