@@ -58,9 +58,7 @@ def variants(
     known = recommender.understand(cases)
     rows = {cases.history(i).tobytes(): i for i in range(len(cases))}
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(cases))).to(known.condition.device)
-    other = Understanding(
-        known.condition[order], known.users, known.template, known.facet[order.cpu().numpy()], known.seeds
-    )
+    other = replace(known, condition=known.condition[order], facet=known.facet[order.cpu().numpy()])
     preference = recommender.preference
     own = preference(known)
     made = {
@@ -111,7 +109,7 @@ def direct_head(recommender: Recommender, split: Split, *, seed: int = 0, epochs
     items = recommender.embeddings.items.to(recommender.device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        head = Diffusion(items.shape[1], shape, config.n_condition).to(recommender.device)
+        head = Diffusion(items.shape[1], shape, *known.condition.shape[1:]).to(recommender.device)
         optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=training.weight_decay)
         generator = torch.Generator(device=items.device).manual_seed(seed)
 

@@ -1,4 +1,4 @@
-"""ContRec behind the protocol of every model: how its parts are fitted, asked, saved and loaded."""
+"""ContRec and DeftRec behind the protocol of every model: how their parts are fitted, asked, saved and loaded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from contrec import embeddings as base_embeddings
 from contrec import training
-from contrec.checks import one_of, positive
+from contrec.checks import in_range, one_of, positive
 from contrec.data.interactions import Cases, Catalogue, Split, history_seed
-from contrec.data.training_cases import bucketed, known_sequences, training_cases
+from contrec.data.training_cases import bucketed, known_sequences, not_taken, shuffled, training_cases
 from contrec.evaluation import evaluate
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
-from contrec.network import ESTIMATES, Batch, ContRec, RecommenderConfig, config_from_dict
-from contrec.retriever import FacetIndex, hybrid_scores, hybrid_topk
-from contrec.tokenizers import SigmaVAE, train_tokenizer
+from contrec.network import ESTIMATES, Batch, Network, RecommenderConfig, config_from_dict
+from contrec.retriever import FacetIndex, TopK, hybrid_scores, hybrid_topk
+from contrec.tokenizers import Tokenizer, make_tokenizer, train_tokenizer
 
 
 @dataclass
@@ -32,19 +32,21 @@ class Understanding:
     Attributes:
         condition: c, (B, M, d).
         users: base vectors of the users, (B, d).
-        template, facet: indices of the preference text, (B,).
+        template, answer: indices of the preference text, (B,).
+        facet: number of the facet that the text names, (B,), -1 for none.
         seeds: one noise seed per case, from its history, so that a case's sample does not depend on its batch.
     """
 
     condition: Tensor
     users: Tensor
     template: np.ndarray
+    answer: np.ndarray
     facet: np.ndarray
     seeds: Tensor
 
 
 class Recommender:
-    """ContRec behind the protocol of every model: fit, score, recommend, save, load.
+    """ContRec or DeftRec behind the protocol of every model: fit, score, recommend, save, load.
 
     Args:
         config: what is fitted; recipes and presets in :mod:`contrec.study.config` produce it.
@@ -59,7 +61,9 @@ class Recommender:
     # -- fitting ---------------------------------------------------------------------------------------------------
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False, folder: Path | None = None):
-        """Phase 1: tokenizers; phase 2: language model and diffusion with the tokenizers frozen (Algorithm 1).
+        """Phase 1: tokenizers; phase 2: language model and diffusion with the tokenizers frozen (Algorithm 1, ContRec).
+
+        Tokenizers that are trained jointly (DeftRec) have no phase 1.
 
         Args:
             split: only ``split.train`` reaches a parameter; validation cases choose the epoch.
@@ -82,10 +86,11 @@ class Recommender:
             with torch.random.fork_rng():
                 torch.manual_seed(seed + number)
                 shape = replace(self.config.tokenizer, token_dim=token_dim)
-                tokenizers[name] = SigmaVAE(items.shape[1], shape).to(self.device)
-            self.history[f"{name}_tokenizer"] = train_tokenizer(
-                tokenizers[name], x, seed=seed + number, progress=progress, label=f"phase 1, {name} tokenizer"
-            )
+                tokenizers[name] = make_tokenizer(items.shape[1], shape).to(self.device)
+            if self.config.tokenizer.train == "pretrain_freeze":
+                self.history[f"{name}_tokenizer"] = train_tokenizer(
+                    tokenizers[name], x, seed=seed + number, progress=progress, label=f"phase 1, {name} tokenizer"
+                )
         self._build(seed, backbone, tokenizers["item"], tokenizers["user"])
         self._seed, self._split = seed, split
         self.history["phase2"] = training.fit(
@@ -116,7 +121,7 @@ class Recommender:
         self.catalogue, self.user_ids = split.catalogue, split.train.user_ids
         self.sequences = known_sequences(split)
 
-    def _build(self, seed: int, backbone: tuple, item_tokenizer: SigmaVAE, user_tokenizer: SigmaVAE) -> None:
+    def _build(self, seed: int, backbone: tuple, item_tokenizer: Tokenizer, user_tokenizer: Tokenizer) -> None:
         config, catalogue = self.config, self.catalogue
         model, self.text_tokenizer = backbone
         language, k = config.language, config.tokenizer.n_tokens
@@ -128,17 +133,20 @@ class Recommender:
             language.history_cap,
             language.max_input,
             language.title_chars,
+            language.user_tokens,
         )
-        self.answers = AnswerSet(self.text_tokenizer, catalogue.answers)
         self.facet_index = FacetIndex.build(catalogue.facets, catalogue.answers)
-        self._answer_number = {facet: n for n, facet in enumerate(catalogue.answers)}
+        number = {facet: n for n, facet in enumerate(catalogue.answers)}
+        self._item_facet = np.array([number.get(catalogue.gold_answer(i), -1) for i in range(len(catalogue))])
+        titles = [title[: language.title_chars] for title in catalogue.titles] if language.answer_has_title else None
+        self.answers = AnswerSet(self.text_tokenizer, catalogue.answers, titles, self._item_facet)
         hidden = model.get_input_embeddings().weight.shape[1]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             injector = TokenInjector(item_tokenizer.config.token_dim, hidden, language.project_tokens)
             injector.requires_grad_(language.train != "none")
             user_model = UserModel(model, injector, self.answers, self.prompts.prefix)
-            network = ContRec(config, user_model.to(self.device), item_tokenizer, user_tokenizer, self._items())
+            network = Network(config, user_model.to(self.device), item_tokenizer, user_tokenizer, self._items())
         self.network = network.to(self.device).eval()
 
     def _items(self) -> Tensor:
@@ -155,16 +163,40 @@ class Recommender:
             bucketed(np.minimum(cases.lengths, self.config.language.history_cap), cfg.batch_size, rng)
         ):
             part = cases.select(rows)
-            prompts = self.prompts.build(part, rng.integers(len(PROMPTS), size=len(rows)))
+            prompts = self.prompts.build(self._shown(part, rng), rng.integers(len(PROMPTS), size=len(rows)))
             gold = [self._gold(int(item), int(rng.integers(len(RESPONSES)))) for item in part.target]
             target = torch.from_numpy(part.target).to(self.device)
             noise_seed = (self._seed * 1_000_003 + epoch) * 100_003 + number
-            batches.append(Batch(prompts, users[rows].to(self.device), target, gold, noise_seed))
+            negatives = self._negatives(part, rng)
+            batches.append(Batch(prompts, users[rows].to(self.device), target, gold, noise_seed, negatives))
         return batches
 
+    def _shown(self, cases: Cases, order: np.random.Generator | np.ndarray) -> Cases:
+        """The cases as the prompt shows them: the newest items in random order, where the config says so.
+
+        Args:
+            order: in training a stream to draw from, else the seed of each case, (B,).
+        """
+        language = self.config.language
+        if not language.shuffle_history:
+            return cases
+        seeds = order if isinstance(order, np.ndarray) else order.integers(2**62, size=len(cases))
+        return shuffled(cases, language.history_cap, seeds)
+
     def _gold(self, item: int, template: int) -> np.ndarray:
-        facet = self.catalogue.gold_answer(item)
-        return np.empty(0, np.int64) if facet is None else self.answers.ids[template][self._answer_number[facet]]
+        number = item if self.config.language.answer_has_title else self._item_facet[item]
+        return np.empty(0, np.int64) if number < 0 else self.answers.ids[template][number]
+
+    def _negatives(self, cases: Cases, rng: np.random.Generator) -> Tensor | None:
+        """Items for the contrastive term: (B, N) that a case's user never took in train, or (1, N) for the batch."""
+        diffusion, n = self.config.diffusion, self.config.diffusion.n_negative_items
+        if not self.config.training.negative_weight:
+            return None
+        if diffusion.negatives == "per_batch":
+            drawn = rng.integers(len(self.catalogue), size=(1, n))
+        else:
+            drawn = not_taken(self._split.train, cases.user, n, rng)
+        return torch.from_numpy(drawn).to(self.device)
 
     def _validate(self) -> float:
         cases = self._split.validation
@@ -187,12 +219,15 @@ class Recommender:
         seeds = np.array([history_seed(cases.history(i)) for i in range(len(cases))], dtype=np.int64)
         parts = []
         for rows in np.split(order, range(batch_size, len(order), batch_size)):
-            prompts = self.prompts.build(cases.select(rows), seeds[rows] % len(PROMPTS))
-            parts.append(self.network.condition(prompts, users[torch.from_numpy(rows)]))
+            shown = self._shown(cases.select(rows), seeds[rows])
+            prompts = self.prompts.build(shown, seeds[rows] % len(PROMPTS))
+            seed = torch.from_numpy(seeds[rows])
+            parts.append(self.network.condition(prompts, users[torch.from_numpy(rows)], seed))
         back = np.argsort(order)
         condition = torch.cat([part[0] for part in parts])[torch.from_numpy(back)]
-        template, facet = (np.concatenate([part[n] for part in parts])[back] for n in (1, 2))
-        return Understanding(condition, users, template, facet, torch.from_numpy(seeds))
+        template, answer = (np.concatenate([part[n] for part in parts])[back] for n in (1, 2))
+        facet = self.answers.named[answer]
+        return Understanding(condition, users, template, answer, facet, torch.from_numpy(seeds))
 
     def preference(self, known: Understanding, estimate: str | None = None, **sampling) -> Tensor:
         """The preference vectors y, (B, d).
@@ -235,7 +270,7 @@ class Recommender:
     def scores_of(self, preference: Tensor, facet: np.ndarray | None) -> Tensor:
         """Eq. (22) for given preferences (B, d) and named facets (B,); without facets the plain cosine."""
         match = None if facet is None else self.facet_index.match(facet, len(self.catalogue)).to(self.device)
-        return hybrid_scores(preference, self._items(), match, self.config.text_bonus)
+        return hybrid_scores(preference, self._items(), match, self.config.text_bonus, self.config.score)
 
     def recommend(self, user=None, k: int = 10, *, history: Sequence | None = None):
         """Top-k items for a known user (original id) or a history of original item ids, oldest first.
@@ -257,13 +292,9 @@ class Recommender:
 
         positive("k", k)
         known = self.understand(cases)
-        seen = cases.history_matrix(len(self.catalogue))
-        top = hybrid_topk(
-            self.preference(known), self._items(), k, facet=known.facet, facet_items=self.facet_index,
-            seen=(seen.indptr, seen.indices), text_bonus=self.config.text_bonus,
-        )  # fmt: skip
+        top = self._topk(self.preference(known), known.facet, cases, k)
         ids = top.ids.cpu().numpy()
-        texts = [self.answers.text(t, f) for t, f in zip(known.template, known.facet, strict=True)]
+        texts = [self.answers.text(t, a) for t, a in zip(known.template, known.answer, strict=True)]
         return pd.DataFrame(
             {
                 "case": np.repeat(np.arange(len(cases)), k),
@@ -276,6 +307,23 @@ class Recommender:
                 "text": np.repeat(texts, k),
             }
         )
+
+    def _topk(self, preference: Tensor, facet: np.ndarray, cases: Cases, k: int) -> TopK:
+        """The k best unseen items of each case; "cosine" stays the cosine where something else is ranked by."""
+        seen, items = cases.history_matrix(len(self.catalogue)), self._items()
+        if self.config.score == "cosine":
+            return hybrid_topk(
+                preference, items, k, facet=facet, facet_items=self.facet_index, seen=(seen.indptr, seen.indices),
+                text_bonus=self.config.text_bonus,
+            )  # fmt: skip
+        scores = self.scores_of(preference, facet)
+        rows = torch.from_numpy(np.repeat(np.arange(len(cases)), np.diff(seen.indptr))).to(scores.device)
+        scores[rows, torch.from_numpy(seen.indices.astype(np.int64)).to(scores.device)] = -torch.inf
+        left = int(scores.isfinite().sum(1).min())
+        in_range("k", k, 1, left)
+        score, ids = scores.topk(k)
+        cosine = nn.functional.cosine_similarity(preference[:, None], items[ids], dim=2)
+        return TopK(ids, score, cosine, torch.zeros_like(score))
 
     def cases_of(self, users: Sequence) -> Cases:
         """Cases with everything known of users, by original id."""
@@ -375,7 +423,7 @@ class Recommender:
         dim, tokenizers = self.embeddings.items.shape[1], []
         for name in ("item_tokenizer", "user_tokenizer"):
             shape = replace(self.config.tokenizer, token_dim=self._token_dim(backbone[0]))
-            tokenizer = SigmaVAE(dim, shape)
+            tokenizer = make_tokenizer(dim, shape)
             tokenizer.load_state_dict({n.removeprefix(name + "."): t for n, t in weights.items() if n.startswith(name)})
             tokenizers.append(tokenizer.to(self.device).eval())
         self._build(self._seed, backbone, *tokenizers)

@@ -90,7 +90,7 @@ def broken(rate: int = 64) -> dict[str, Peer]:
     shape = next(p.settings for p in peers((rate,)) if p.family == "sigma_vae")
     return {
         "as published": Peer("sigma_vae", shape, rate),
-        "without noise": Peer("sigma_vae", {**shape, "sigma_zero": True}),
+        "without noise": Peer("sigma_vae", {**shape, "sigma_mode": "none"}),
         "without mask": Peer("sigma_vae", {**shape, "mask_ratio": 0.0}),
         "strong prior": Peer("sigma_vae", {**shape, "kl_weight": 1.0}),
     }

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contrec.checks import in_range, positive
+from contrec.checks import in_range, one_of, positive
 
+SCORES = ("cosine", "euclidean", "inner")
 _MARGIN = 32  # candidates kept beyond k in float32; float64 decides among them
 
 
@@ -63,21 +64,30 @@ class FacetIndex:
         return match
 
 
-def hybrid_scores(y: Tensor, items: Tensor, match: Tensor | None = None, text_bonus: float = 0.05) -> Tensor:
-    """cosine(y_i, q_j) * (1 + pi) for every user and item (Eq. (22), ContRec), by brute force.
+def hybrid_scores(
+    y: Tensor, items: Tensor, match: Tensor | None = None, text_bonus: float = 0.05, score: str = "cosine"
+) -> Tensor:
+    """cosine(y_i, q_j) * (1 + pi) for every user and item (Eq. (22), ContRec; Eq. (14), DeftRec), by brute force.
 
-    As in the paper, a negative cosine becomes more negative by the factor. A vector of length 0 has cosine 0.
+    As in the papers, a negative cosine becomes more negative by the factor. A vector of length 0 has cosine 0.
 
     Args:
         y: generated vectors, float, shape (B, d).
         items: item vectors, shape (m, d).
         match: whether the item has the facet that the user's text names, bool, shape (B, m); None = nothing named.
         text_bonus: pi where it matches, >= 0; 0.05 in Sect. 3.5.2, 0.1 in DeftRec.
+        score: "cosine", or in its place, without the bonus, "euclidean" (minus the distance, the released codes'
+            default) or "inner" (product).
 
     Returns:
         Scores, shape (B, m).
     """
     in_range("text_bonus", text_bonus, 0, math.inf)
+    one_of("score", score, SCORES)
+    if score == "euclidean":
+        return -torch.cdist(y, items)
+    if score == "inner":
+        return y @ items.T
     cosine = F.normalize(y, dim=1) @ F.normalize(items, dim=1).T
     return cosine if match is None else cosine * (1 + text_bonus * match)
 

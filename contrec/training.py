@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from contrec.checks import in_range, one_of, positive
 
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+
 
 @dataclass(frozen=True)
 class LoopConfig:
@@ -36,8 +38,14 @@ class LoopConfig:
     patience: int = 10  # epochs without a better validation NDCG@10 before stopping
     max_norm: float = 1.0  # gradient norm
     validation_users: int = 2000  # at most so many choose the epoch, the same ones every time
+    optimizer: str = "adamw"  # Sect. 4.1.4, ContRec | "adam" (DeftRec's released code)
+    lr_schedule: str = "cosine"  # our choice | "alternate": every other step at 1e-9 (what both released codes do)
+    test_on: str = "best"  # epoch by validation whose weights are kept; our choice | "last" (both released codes)
 
     def __post_init__(self):
+        one_of("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        one_of("lr_schedule", self.lr_schedule, ("cosine", "alternate"))
+        one_of("test_on", self.test_on, ("best", "last"))
         for name in ("epochs", "batch_size", "patience", "validation_users"):
             positive(name, getattr(self, name))
         in_range("weight_decay", self.weight_decay, 0, 1e6)
@@ -60,20 +68,27 @@ class TrainingConfig(LoopConfig):
     llm_weight: float = 1.0  # weight of L_llm in Eq. (20)
     diffusion_weight: float = 1.0  # gamma_1, searched in 0..2 (Sect. 4.1.4); our choice
     dispersion_weight: float = 0.5  # gamma_2, searched in 0..2 (Sect. 4.1.4); 0.5 is the released code's value
-    cases: str = "prefix"  # our choice: next item after the last 10 prefixes | "set": any item from a part of the rest
+    negative_weight: float = 0.0  # gamma_2 of Eq. (15), DeftRec: of the contrastive term
+    cases: str = "prefix"  # our choice: after the last 10 prefixes | "set": any item | "windows" (both released codes)
     cases_per_user: int = 2  # drawn anew for each epoch; our choice
     validation_users: int = 2000  # our choice: at most so many choose the epoch, the same ones every time
 
     def __post_init__(self):
         super().__post_init__()
         positive("cases_per_user", self.cases_per_user)
-        one_of("cases", self.cases, ("prefix", "set"))
-        for name in ("llm_weight", "diffusion_weight", "dispersion_weight"):
+        one_of("cases", self.cases, ("prefix", "set", "windows"))
+        for name in ("llm_weight", "diffusion_weight", "dispersion_weight", "negative_weight"):
             in_range(name, getattr(self, name), 0, 1e6)
 
 
-def learning_rate(step: int, total: int, warmup: float) -> float:
-    """Factor in (0, 1]: linear warm-up, then a half cosine to a twentieth."""
+def learning_rate(step: int, total: int, warmup: float, schedule: str = "cosine") -> float:
+    """Factor in (0, 1] at a step from 0.
+
+    "cosine": linear warm-up, then a half cosine to a twentieth. "alternate": 1 and next to nothing by turns, which is
+    what a cosine of undefined length does in both released codes.
+    """
+    if schedule == "alternate":
+        return 1.0 if step % 2 == 0 else 1e-6
     rise = max(1, int(warmup * total))
     if step < rise:
         return (step + 1) / rise
@@ -120,7 +135,7 @@ def fit(
     progress: bool = False,
     name: str = "phase 2",
 ) -> list[dict]:
-    """Train ``module`` through Accelerate and leave its best weights (by validation) in it.
+    """Train ``module`` through Accelerate and leave its best weights (by validation) in it, or with "last" the last.
 
     Args:
         module: called with a batch, returns a dict of scalar losses with "total".
@@ -139,7 +154,7 @@ def fit(
 
     accelerator = Accelerator(cpu=next(module.parameters()).device.type == "cpu")
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(parameters.values(), lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = OPTIMIZERS[config.optimizer](parameters.values(), lr=config.lr, weight_decay=config.weight_decay)
     wrapped, optimizer = accelerator.prepare(module, optimizer)
     state = Checkpoint(folder, module, optimizer, list(parameters))
     state.resume()
@@ -168,7 +183,8 @@ def fit(
         bar.update()
         bar.set_postfix({"validation": f"{value:.4f}", "loss": f"{sums['total']:.3f}"})
     bar.close()
-    state.restore_best()
+    if config.test_on == "best":
+        state.restore_best()
     accelerator.wait_for_everyone()  # the caller may remove the folder
     module.eval()
     return state.history
@@ -187,7 +203,8 @@ def _epoch(
         if accelerator.num_processes > 1:
             batch = batch.shard(accelerator.process_index, accelerator.num_processes)
         for group in optimizer.param_groups:
-            group["lr"] = config.lr * learning_rate((epoch - 1) * len(batches) + number, total, config.warmup)
+            step = (epoch - 1) * len(batches) + number
+            group["lr"] = config.lr * learning_rate(step, total, config.warmup, config.lr_schedule)
         losses = wrapped(batch)
         optimizer.zero_grad()
         accelerator.backward(losses["total"])

@@ -250,7 +250,7 @@ def test_score_is_cosine_with_its_bonus(fitted):
     found = fitted.recommend(user=fitted.user_ids[0], k=20)
     np.testing.assert_allclose(found["score"], found["cosine"] * (1 + found["bonus"]), rtol=1e-6)
     text = found["text"].iloc[0]
-    named = [f for f in fitted.catalogue.answers if text in {fitted.answers.text(t, fitted.answers.facets.index(f))
+    named = [f for f in fitted.catalogue.answers if text in {fitted.answers.text(t, fitted.answers.values.index(f))
                                                              for t in range(3)}]  # fmt: skip
     assert len(named) == 1
     position = {item: n for n, item in enumerate(fitted.catalogue.item_ids)}

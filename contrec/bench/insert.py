@@ -10,7 +10,7 @@ from contrec.bench import language_model as lm
 from contrec.bench.harness import FAIR, OURS, REFERENCE, Bar, Benchmark, Check
 from contrec.language import PromptBatch
 from contrec.language.prompts import Ragged, pad
-from contrec.network import ContRec, RecommenderConfig
+from contrec.network import Network, RecommenderConfig
 from contrec.tokenizers import SigmaVAE, TokenizerConfig
 
 K, PREFIX = 3, 103
@@ -32,7 +32,7 @@ def benchmark(
     shape = TokenizerConfig(n_tokens=K, token_dim=lm.HIDDEN)
     tokenizers = [SigmaVAE(dim, shape).to(device).eval() for _ in range(2)]
     items, users = torch.randn(n_items, dim, device=device), torch.randn(n_prompts, dim, device=device)
-    network = ContRec(RecommenderConfig(tokenizer=shape), model, *tokenizers, items).eval()
+    network = Network(RecommenderConfig(tokenizer=shape), model, *tokenizers, items).eval()
     history = rng.integers(n_items, size=(n_prompts, shown))
     batch = made(rng, model.prefix.cpu().numpy(), history, title)
     embed = model.model.get_input_embeddings()

@@ -6,17 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from contrec.data.interactions import Cases, Split
+from contrec.data import splits
+from contrec.data.interactions import Cases, Interactions, Split
 
 
 def training_cases(split: Split, kind: str, per_user: int, rng: np.random.Generator) -> Cases:
     """At most ``per_user`` training cases of each user for one epoch.
 
     "prefix" draws from ``split.train_cases``. "set" hides one item of the user's train rows and shows 30-100 % of the
-    others in time order: for data whose order says little (LastFM's months).
+    others in time order: for data whose order says little (LastFM's months). "windows" draws
+    from the cases that the released codes make.
     """
-    if kind == "prefix":
-        cases = split.train_cases
+    if kind != "set":
+        cases = split.train_cases if kind == "prefix" else splits.training_cases(split.train, "released")
         order = rng.permutation(len(cases))
         order = order[np.argsort(cases.user[order], kind="stable")]
         first = np.r_[0, np.flatnonzero(np.diff(cases.user[order])) + 1]
@@ -35,6 +37,34 @@ def training_cases(split: Split, kind: str, per_user: int, rng: np.random.Genera
                 histories.append(rest[keep])
                 targets.append(items[hidden])
     return replace(Cases.from_histories(histories, user=user), target=np.array(targets))
+
+
+def shuffled(cases: Cases, newest: int, seeds: np.ndarray) -> Cases:
+    """The cases with at most their ``newest`` items, in an order that each case's seed, (B,), decides (DeftRec)."""
+    lengths = np.minimum(cases.lengths, newest)
+    stop = np.cumsum(lengths)
+    items = cases.items[np.repeat(cases.stop - stop, lengths) + np.arange(stop[-1] if len(stop) else 0)]
+    for begin, end, seed in zip(stop - lengths, stop, seeds, strict=True):
+        items[begin:end] = np.random.default_rng(seed).permutation(items[begin:end])
+    return replace(cases, items=items, start=stop - lengths, stop=stop)
+
+
+def not_taken(train: Interactions, users: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Uniform items without a train row of the user, int64, (B, n); of somebody who took everything, any items.
+
+    Args:
+        users: dense user numbers, int64, (B,).
+    """
+    taken = np.unique(train.user * train.n_items + train.item)
+    drawn = rng.integers(train.n_items, size=(len(users), n))
+    free = np.bincount(taken // train.n_items, minlength=train.n_users)[users] < train.n_items
+    while True:
+        keys = users[:, None] * train.n_items + drawn
+        place = np.searchsorted(taken, keys).clip(max=max(0, len(taken) - 1))
+        wrong = (taken[place] == keys) & free[:, None] if len(taken) else np.zeros(keys.shape, bool)
+        if not wrong.any():
+            return drawn
+        drawn[wrong] = rng.integers(train.n_items, size=wrong.sum())
 
 
 def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -55,9 +55,10 @@ class Denoiser(nn.Module):
     nothing is left of the signal and w is set to exactly 0.
 
     Args:
-        dim: length of a preference vector and of each condition vector.
+        dim: length of a preference vector.
         schedule: for T and w(t).
         n_condition: M, condition vectors a user.
+        condition_dim: their length, mapped to ``dim`` where it differs; None: ``dim``.
         width: of the hidden state h.
         n_blocks: residual blocks after the feed-forward layer, 0 or more.
         dropout: 0..1.
@@ -70,6 +71,7 @@ class Denoiser(nn.Module):
         schedule: NoiseSchedule,
         *,
         n_condition: int = 4,
+        condition_dim: int | None = None,
         width: int = 256,
         n_blocks: int = 2,
         dropout: float = 0.1,
@@ -81,6 +83,8 @@ class Denoiser(nn.Module):
         in_range("dropout", dropout, 0, 1)
         one_of("head", head, HEADS)
         self.dim, self.n_condition, self.width, self.timesteps = dim, n_condition, width, schedule.timesteps
+        self.condition_dim = condition_dim or dim
+        self.condition_in = nn.Identity() if self.condition_dim == dim else nn.Linear(self.condition_dim, dim)
         self.positions = nn.Parameter(0.02 * torch.randn(n_condition, dim))
         self.encoder = nn.TransformerEncoderLayer(
             dim, math.gcd(dim, 4), 2 * dim, dropout, activation="gelu", batch_first=True, norm_first=True
@@ -93,7 +97,7 @@ class Denoiser(nn.Module):
         self.blocks = nn.ModuleList(_Block(width, dropout) for _ in range(n_blocks))
         self.project_out = nn.Linear(width, dim)
         self.register_buffer("frequencies", frequencies(width, schedule.timesteps), persistent=False)
-        self.direct = _Direct(dim, width, schedule) if head == "direct" else None
+        self.direct = Direct(dim, width, schedule) if head == "direct" else None
         if self.direct is not None:
             nn.init.zeros_(self.project_out.weight)
             nn.init.zeros_(self.project_out.bias)
@@ -102,17 +106,17 @@ class Denoiser(nn.Module):
         """What the steps need of a condition, computed once a user.
 
         Args:
-            c: condition vectors, shape (B, M, dim).
+            c: condition vectors, shape (B, M, condition_dim).
             user: user tokens, shape (B, dim), used by the direct head only; None, or a row of zeros, means unknown.
 
         Raises:
             ValueError: if a shape does not fit.
         """
-        if c.dim() != 3 or c.shape[1:] != (self.n_condition, self.dim):
-            raise ValueError(f"c must have shape (B, {self.n_condition}, {self.dim}), got {tuple(c.shape)}")
+        if c.dim() != 3 or c.shape[1:] != (self.n_condition, self.condition_dim):
+            raise ValueError(f"c must have shape (B, {self.n_condition}, {self.condition_dim}), got {tuple(c.shape)}")
         if user is not None and user.shape != (len(c), self.dim):
             raise ValueError(f"user must have shape ({len(c)}, {self.dim}), got {tuple(user.shape)}")
-        vector = self.norm(self.encoder(c + self.positions).mean(1))
+        vector = self.norm(self.encoder(self.condition_in(c) + self.positions).mean(1))
         query = None if self.direct is None else self.direct.query(vector, user)
         return Condition(self.fuse_condition(vector), query)
 
@@ -151,8 +155,8 @@ class _Block(nn.Sequential):
         return x + super().forward(x)
 
 
-class _Direct(nn.Module):
-    """The pointer inside the denoiser (see :class:`Denoiser`)."""
+class Direct(nn.Module):
+    """The pointer inside a denoiser with head "direct" (see :class:`Denoiser`)."""
 
     def __init__(self, dim: int, width: int, schedule: NoiseSchedule):
         super().__init__()

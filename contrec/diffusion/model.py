@@ -11,13 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from contrec.checks import in_range, one_of, positive
-from contrec.diffusion import guidance, samplers
+from contrec.diffusion import contrastive, guidance, samplers
+from contrec.diffusion.contrastive import contrastive_loss
 from contrec.diffusion.ddpm import NoiseSchedule, epsilon_to_x0, q_sample
 from contrec.diffusion.denoiser import HEADS, Denoiser
 from contrec.diffusion.dispersive import dispersive_loss
+from contrec.diffusion.mlp_denoiser import MLPDenoiser
 
 PREDICTION_TYPES = ("epsilon", "sample")
 OBJECTIVES = ("mse", "cross_entropy")
+DENOISERS = ("transformer", "mlp")
 
 
 @dataclass(frozen=True)
@@ -27,67 +30,81 @@ class DiffusionConfig:
     timesteps: int = 1000  # T, Sect. 4.1.4
     schedule: str = "linear"  # "linear" | "cosine" | "exp"; our choice: the paper names none
     prediction_type: str = "epsilon"  # "epsilon" (Eq. (17)) | "sample", that is x0 (Eq. (16), released code)
+    denoiser: str = "transformer"  # "transformer" (Sect. 3.4, ContRec) | "mlp" (Sect. 2.4.2, DeftRec)
     head: str = "plain"  # "plain" (Sect. 3.4) | "direct": a noise-free pointer inside, with "sample" only; our choice
     width: int = 256  # of h; our choice: the paper prints none
     n_blocks: int = 2  # residual blocks; our choice
     dropout: float = 0.1  # our choice; the released code's value
     objective: str = "mse"  # "mse" (Eq. (16)/(17)) | "cross_entropy" over the catalogue on x0; our choice
-    terminal_share: float = 0.5  # cross_entropy only: share of a batch at t = T, y pure noise; 1 = no diffusion at all
+    terminal_share: float = 0.5  # cross_entropy: share of a batch at t = T, y pure noise; 1 = no diffusion (also "mse")
     n_negatives: int | None = None  # cross_entropy only: None = whole catalogue, else uniform negatives
     noise_draws: int = 1  # steps and noises drawn for each condition of a batch; our choice: more cost little
+    pairing: str = "own"  # a condition meets its "own" target (Eq. (17)) | "all" of the batch (both released codes)
     p_uncond: float = 0.1  # zeta, Sect. 4.1.4
     null_condition: str = "random"  # "random" (text below Eq. (21)) | "learned" (released code)
     guidance_strength: float = 2.0  # omega >= 0, searched in 0..10 (Sect. 4.1.4); our choice: the released code's value
     sampler: str = "ddpm"  # "ddpm" (Sect. 3.4) | "ddim" | "dpm++"
     sampler_steps: int = 100  # Sect. 4.1.4
+    sampler_start: int | None = None  # step that pure noise is taken for: None = T | 100 (DeftRec's released code)
+    dispersion_on: str = "hidden"  # state h of Eq. (19) | "prediction" (ContRec's released code, with temperature 1)
+    dispersion_sign: int = 1  # of Eq. (19): states repel | -1 (ContRec's released code): they attract
     temperature: float = 0.5  # tau in Eq. (19), Sect. 4.1.4
+    negatives: str = "per_target"  # Eq. (13), DeftRec: each target has its own | "per_batch" (released code)
+    n_negative_items: int = 10  # averaged into q^- (Sect. 3.1.4, DeftRec)
     n_samples: int = 1  # vectors drawn for a user; the paper draws one
 
     def __post_init__(self):
         NoiseSchedule(self.schedule, self.timesteps)
         one_of("prediction_type", self.prediction_type, PREDICTION_TYPES)
+        one_of("denoiser", self.denoiser, DENOISERS)
         one_of("head", self.head, HEADS)
+        one_of("pairing", self.pairing, ("own", "all"))
+        one_of("dispersion_on", self.dispersion_on, ("hidden", "prediction"))
+        one_of("dispersion_sign", self.dispersion_sign, (1, -1))
+        one_of("negatives", self.negatives, contrastive.FORMS)
         one_of("objective", self.objective, OBJECTIVES)
         one_of("null_condition", self.null_condition, guidance.KINDS)
         one_of("sampler", self.sampler, samplers.SAMPLERS)
-        for name in ("width", "sampler_steps", "n_samples", "noise_draws"):
+        for name in ("width", "sampler_steps", "n_samples", "noise_draws", "n_negative_items"):
             positive(name, getattr(self, name))
         if self.n_negatives is not None:
             positive("n_negatives", self.n_negatives)
         in_range("n_blocks", self.n_blocks, 0, math.inf)
         in_range("guidance_strength", self.guidance_strength, 0, math.inf)
-        in_range("sampler_steps", self.sampler_steps, 1, self.timesteps)
+        start = self.timesteps if self.sampler_start is None else self.sampler_start
+        in_range("sampler_start", start, 1, self.timesteps)
+        in_range("sampler_steps", self.sampler_steps, 1, start)
         for name in ("dropout", "terminal_share", "p_uncond"):
             in_range(name, getattr(self, name), 0, 1)
         if not self.temperature > 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
         if self.head == "direct" and self.prediction_type != "sample":
             raise ValueError(f"head 'direct' needs prediction_type 'sample', got {self.prediction_type!r}")
+        if self.terminal_share == 1 and self.prediction_type != "sample":
+            raise ValueError("terminal_share=1 needs prediction_type 'sample': in pure noise there is no noise to tell")
 
 
 class Diffusion(nn.Module):
     """A conditional denoising diffusion model over preference vectors (Sect. 3.4 and 3.5.2, ContRec).
 
     Args:
-        dim: length d of preference vectors, item vectors and condition vectors.
+        dim: length d of preference vectors and item vectors.
         config: settings.
         n_condition: M, condition vectors a user.
+        condition_dim: their length; None: ``dim``.
     """
 
-    def __init__(self, dim: int, config: DiffusionConfig, n_condition: int = 4):
+    def __init__(self, dim: int, config: DiffusionConfig, n_condition: int = 4, condition_dim: int | None = None):
         super().__init__()
         self.dim, self.config = dim, config
         self.schedule = NoiseSchedule(config.schedule, config.timesteps)
-        self.denoiser = Denoiser(
-            dim,
-            self.schedule,
-            n_condition=n_condition,
-            width=config.width,
-            n_blocks=config.n_blocks,
-            dropout=config.dropout,
-            head=config.head,
-        )
-        self.null = guidance.NullCondition(config.null_condition, n_condition, dim)
+        shape = {name: getattr(config, name) for name in ("width", "n_blocks", "dropout", "head")}
+        condition_dim = condition_dim or dim
+        if config.denoiser == "mlp":
+            self.denoiser = MLPDenoiser(dim, self.schedule, condition_dim=condition_dim, **shape)
+        else:
+            self.denoiser = Denoiser(dim, self.schedule, n_condition=n_condition, condition_dim=condition_dim, **shape)
+        self.null = guidance.NullCondition(config.null_condition, n_condition, condition_dim)
         self.log_scale = nn.Parameter(torch.tensor(math.log(15.0))) if config.objective == "cross_entropy" else None
         self.register_buffer("alpha_bar", self.schedule.alpha_bar.float(), persistent=False)
 
@@ -99,47 +116,66 @@ class Diffusion(nn.Module):
         user: Tensor | None = None,
         items: Tensor | None = None,
         target: Tensor | None = None,
+        negative: Tensor | None = None,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """The two diffusion terms of Eq. (20), unweighted; the gradient reaches ``c``.
+        """The diffusion's terms of Eq. (20), ContRec, and Eq. (15), DeftRec, unweighted; the gradient reaches ``c``.
 
         Args:
             y0: target item vectors, float, shape (B, dim).
-            c: condition vectors, shape (B, M, dim).
+            c: condition vectors, shape (B, M, condition_dim).
             user: user tokens for the direct head, shape (B, dim), or None; dropped together with ``c``.
             items: the catalogue, shape (m, dim), for objective "cross_entropy".
             target: target item indices, int64, shape (B,), for objective "cross_entropy".
+            negative: mean vectors of items that the user has not taken, shape (B, dim), for the contrastive term.
             generator: for steps, noise, dropped conditions and negatives; on any device.
 
         Returns:
             "diffusion": Eq. (16)/(17) as a mean over batch and dimensions, or cross-entropy in nats; scalar.
             "dispersion": Eq. (19), scalar.
+            "negative": Eq. (13), DeftRec, scalar, where ``negative`` is given.
 
         Raises:
             ValueError: if the objective needs items and target and they are missing, or a shape does not fit.
         """
         cfg, device, draws = self.config, y0.device, self.config.noise_draws
         y0, c = y0.repeat_interleave(draws, dim=0), c.repeat_interleave(draws, dim=0)
-        user, target = (None if x is None else x.repeat_interleave(draws, dim=0) for x in (user, target))
+        user, target, negative = (
+            None if x is None else x.repeat_interleave(draws, dim=0) for x in (user, target, negative)
+        )
         n = len(y0)
         c, dropped = self.null.drop(c, cfg.p_uncond, generator)
         if user is not None:
             user = torch.where(dropped[:, None], 0, user)
         t = torch.randint(1, cfg.timesteps + 1, (n,), generator=generator, device=generator.device).to(device)
         eps = torch.randn(y0.shape, generator=generator, device=generator.device).to(y0)
+        own = torch.arange(0, n, draws, device=device)  # draws of one condition are no two users: one of them disperses
+        if cfg.pairing == "all":
+            # step and condition of row a, target and noise of row b
+            a, b = torch.arange(n, device=device).repeat_interleave(n), torch.arange(n, device=device).repeat(n)
+            own, t, c, y0, eps = own * (n + 1), t[a], c[a], y0[b], eps[b]
+            user, target = None if user is None else user[a], None if target is None else target[b]
+            negative = None if negative is None else negative[b]
         y_t = q_sample(y0, t, eps, self.alpha_bar)
-        if cfg.objective == "cross_entropy":
+        if cfg.objective == "cross_entropy" or cfg.terminal_share == 1:
             # at t = T the answer must come from the condition alone, as it does when the sampler starts and in `point`
-            last = torch.rand(n, generator=generator, device=generator.device).to(device) < cfg.terminal_share
+            last = torch.rand(len(t), generator=generator, device=generator.device).to(device) < cfg.terminal_share
             t = torch.where(last, cfg.timesteps, t)
             y_t = torch.where(last[:, None], eps, y_t)
-        prediction, h = self.denoiser(y_t, t, self.denoiser.encode(c, user))
+        condition = self.denoiser.encode(c, user)
+        prediction, h = self.denoiser(y_t, t, condition)
+        error = prediction - (eps if cfg.prediction_type == "epsilon" else y0)
         if cfg.objective == "mse":
-            loss = F.mse_loss(prediction, eps if cfg.prediction_type == "epsilon" else y0)
+            loss = error.square().mean()
         else:
             loss = self._cross_entropy(self._to_x0(y_t, t, prediction), items, target, generator)
-        # draws of one condition are no two users: one of them enters the repulsion
-        return {"diffusion": loss, "dispersion": dispersive_loss(h[::draws], cfg.temperature)}
+        state = h if cfg.dispersion_on == "hidden" else self._to_x0(y_t, t, prediction)
+        losses = {"diffusion": loss, "dispersion": cfg.dispersion_sign * dispersive_loss(state[own], cfg.temperature)}
+        if negative is not None:
+            other = self.denoiser(q_sample(negative, t, eps, self.alpha_bar), t, condition)[0]
+            other = other - (eps if cfg.prediction_type == "epsilon" else negative)
+            losses["negative"] = contrastive_loss(error, other, cfg.negatives)
+        return losses
 
     @torch.no_grad()
     def sample(
@@ -158,7 +194,7 @@ class Diffusion(nn.Module):
         """Draw preference vectors from pure noise (Eq. (7), (8) and (21), ContRec), without dropout.
 
         Args:
-            c: condition vectors, shape (B, M, dim).
+            c: condition vectors, shape (B, M, condition_dim).
             user: user tokens for the direct head, shape (B, dim), or None.
             seeds: one seed a user, int64 >= 0, shape (B,), as from ``row_seeds(seed, user_ids)``: a user's vectors then
                 depend neither on the batch nor on how many samples are drawn.
@@ -197,7 +233,9 @@ class Diffusion(nn.Module):
                     prediction = guidance.guide(*self.denoiser(torch.cat([y, y]), t, condition)[0].chunk(2), omega)
                 return self.best_guess(y, t, prediction, items)
 
-            y = samplers.sample(predict_x0, noise, self.schedule, sampler, steps, trajectory=trajectory)
+            y = samplers.sample(
+                predict_x0, noise, self.schedule, sampler, steps, trajectory=trajectory, start=cfg.sampler_start
+            )
         return y.unflatten(-2, (len(c), n))
 
     @torch.no_grad()
@@ -205,7 +243,7 @@ class Diffusion(nn.Module):
         """The x0 predicted at t = T from y = 0, without guidance or dropout: one network call, no randomness.
 
         Args:
-            c: condition vectors, shape (B, M, dim).
+            c: condition vectors, shape (B, M, condition_dim).
             user: user tokens for the direct head, shape (B, dim), or None.
 
         Returns:

@@ -17,6 +17,7 @@ PROVIDERS = {  # kind -> module and class, imported when asked for
     "text": ("contrec.embeddings.text", "TextEmbeddings"),
     "fused": ("contrec.embeddings.fusion", "FusedEmbeddings"),
     "relation": ("contrec.embeddings.relation", "RelationEmbeddings"),
+    "random": ("contrec.embeddings.random", "RandomEmbeddings"),
 }
 
 
@@ -27,7 +28,7 @@ class Embeddings:
     which at test it has not; one made from the history leaves the target out and serves strangers as well.
 
     Attributes:
-        kind: "lightgcn" | "text" | "fused" | "relation".
+        kind: "lightgcn" | "text" | "fused" | "relation" | "random".
         items: float32, shape (m, d).
         settings: what it was made with, JSON-able.
     """
@@ -95,7 +96,7 @@ def make(kind: str, split: Split, *, seed: int = 0, progress: bool = False, **se
 
     Args:
         kind: "lightgcn" (collaborative) | "text" | "fused" (both, the papers' choice) | "relation" (an item-item model
-            as vectors whose cosine carries popularity).
+            as vectors whose cosine carries popularity) | "random" (nothing learned, for the ablation).
         split: only ``split.train`` and ``split.catalogue`` reach parameters; LightGCN also stops early on validation.
         seed, progress: of the fit.
         settings: of the provider's ``fit``.

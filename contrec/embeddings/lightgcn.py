@@ -47,6 +47,7 @@ class LightGCNEmbeddings(Embeddings):
         epochs: int = 100,
         patience: int = 16,
         standardise: bool = True,
+        propagate: bool = True,
     ) -> LightGCNEmbeddings:
         """Train on ``split.train``; the validation cases choose the epoch by NDCG@10 of the inductive user vectors.
 
@@ -62,6 +63,7 @@ class LightGCNEmbeddings(Embeddings):
             weight_decay: of the squared layer-0 vectors of the batch, as in LightGCN.
             patience: epochs without a better validation value before stopping.
             standardise: scale each dimension to unit variance over the train items; False keeps trained lengths.
+            propagate: False keeps the vectors of layer 0, as both released codes do.
 
         Raises:
             ValueError: if a setting is out of range.
@@ -92,12 +94,14 @@ class LightGCNEmbeddings(Embeddings):
         training.fit(network, batches, quality, loop, seed=seed, progress=progress, name="LightGCN")
         with torch.no_grad():
             kept = network.vectors()[1].clone()
+            if not propagate:
+                kept = network.model.embedding.weight[network.n_users :].clone()
         if standardise:
             kept = unit_variance(kept, split.train.item)
         settings = {
             "dim": dim, "layers": layers, "loss": loss, "temperature": temperature, "negatives": negatives,
             "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "epochs": epochs, "patience": patience,
-            "standardise": standardise, "seed": seed,
+            "standardise": standardise, "propagate": propagate, "seed": seed,
         }  # fmt: skip
         return cls(kept, degrees, settings)
 

@@ -10,44 +10,56 @@ from contrec.language.prompts import RESPONSES, encode_plain
 class AnswerSet:
     """All preference texts that the model may write, as token ids and as a trie.
 
-    An answer is a response template with one facet value and the end token. Facets are numbered as in
-    ``catalogue.answers``.
+    An answer is a response template with one facet value and the end token, or with an item's facet value and title.
+    Answers are numbered as the facets in ``catalogue.answers``, or as the items.
 
     Args:
         tokenizer: as in :class:`contrec.language.prompts.PromptBuilder`, with an end token.
         facets: the closed set of facet values.
+        titles: of each item, where answers end with a title (both released codes); with them
+        item_facets: number of the facet that each item's answer names, int64, -1 for none.
+
+    Attributes:
+        named: number of the facet that each answer names, int64.
 
     Raises:
         ValueError: if there is no facet at all, or the tokenizer has no end token.
     """
 
-    def __init__(self, tokenizer, facets: tuple[str, ...]):
+    def __init__(self, tokenizer, facets: tuple[str, ...], titles=None, item_facets: np.ndarray | None = None):
         if not facets:
             raise ValueError("the catalogue has no facet held by at least 5 items; give items a category or a brand")
         if tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no end token, so answers could not stop; choose another backbone")
-        self.facets = tuple(facets)
-        values = encode_plain(tokenizer, [" " + f for f in facets])
-        self.ids: list[list[np.ndarray]] = []  # [template][facet]
+        if titles is None:
+            self.named, self.values, self.ends = np.arange(len(facets)), tuple(facets), ("",) * len(facets)
+        else:
+            self.named = np.asarray(item_facets)
+            self.values = tuple(facets[f] if f >= 0 else "" for f in self.named)
+            self.ends = tuple(" " + " ".join(title.split()) for title in titles)
+        values, ends = (encode_plain(tokenizer, texts) for texts in ([" " + v for v in self.values], list(self.ends)))
+        self.ids: list[list[np.ndarray]] = []  # [template][answer]
         for response in RESPONSES:
             before, after = (half.rstrip() for half in response.split("{category}"))
             head, tail = encode_plain(tokenizer, [before, after])
-            self.ids.append([np.array(head + value + tail + [tokenizer.eos_token_id]) for value in values])
+            stop = [tokenizer.eos_token_id]
+            whole = (head + value + tail + end + stop for value, end in zip(values, ends, strict=True))
+            self.ids.append([np.array(ids) for ids in whole])
         self.trie = token_trie(self.ids)
 
-    def text(self, template: int, facet: int) -> str:
+    def text(self, template: int, answer: int) -> str:
         """The preference text as a person reads it."""
-        return RESPONSES[template].replace("{category}", self.facets[facet])
+        return RESPONSES[template].replace("{category}", self.values[answer]) + self.ends[answer]
 
 
 def token_trie(ids: list[list[np.ndarray]]) -> dict:
-    """Token -> next node, and at an answer's last token the pair (template, facet); ``ids`` by template and facet."""
+    """Token -> next node, and at an answer's last token (template, answer); ``ids`` by template and answer."""
     trie: dict = {}
     for template, row in enumerate(ids):
-        for facet, answer in enumerate(row):
+        for number, answer in enumerate(row):
             node = trie
             for token in answer[:-1]:
                 node = node.setdefault(int(token), {})
-            # facets that differ only in characters the tokenizer drops share a text: the first one keeps it
-            node.setdefault(int(answer[-1]), (template, facet))
+            # answers that differ only in characters the tokenizer drops share a text: the first one keeps it
+            node.setdefault(int(answer[-1]), (template, number))
     return trie

@@ -37,9 +37,14 @@ class LanguageConfig:
     history_cap: int = 20  # Sect. 4.1.4
     max_input: int = 1024  # Sect. 4.1.1
     title_chars: int = 50  # released code
+    user_tokens: bool = True  # the user's K tokens stand in the prompt (Appendix B.1); False: both released codes
+    shuffle_history: bool = False  # True: the items shown stand in random order (Sect. 3.1.1, DeftRec)
+    answer_has_title: bool = False  # True: the answer ends with the target's title (both released codes)
+    loss_on: str = "answer"  # tokens of L_llm: Eq. (14), ContRec | "all", the prompt's too (DeftRec's released code)
 
     def __post_init__(self):
         one_of("train", self.train, ("all", "lora", "none"))
+        one_of("loss_on", self.loss_on, ("answer", "all"))
         for name in ("lora_rank", "hidden", "layers", "heads", "vocabulary", "history_cap", "title_chars"):
             positive(name, getattr(self, name))
         in_range("max_input", self.max_input, 256, 131072)

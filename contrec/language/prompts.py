@@ -126,12 +126,14 @@ class PromptBuilder:
         history_cap: at most this many newest items are shown (20, Sect. 4.1.4).
         max_input: at most this many tokens, the oldest items give way (1,024, Sect. 4.1.1).
         title_chars: longer titles are cut (50, released code).
+        user_tokens: whether the word "user" is followed by the user's K tokens.
     """
 
     def __init__(
         self, tokenizer, catalogue: Catalogue, dataset: str, n_tokens: int,
-        history_cap: int = 20, max_input: int = 1024, title_chars: int = 50,
+        history_cap: int = 20, max_input: int = 1024, title_chars: int = 50, user_tokens: bool = True,
     ):  # fmt: skip
+        self.user_tokens = user_tokens
         self.n_tokens, self.history_cap, self.max_input = n_tokens, history_cap, max_input
         encode = lambda texts: [np.array(ids, np.int64) for ids in encode_plain(tokenizer, texts)]  # noqa: E731
         start, end = (tokenizer.convert_tokens_to_ids(mark) for mark in (Z_START, Z_END))
@@ -141,12 +143,13 @@ class PromptBuilder:
         user, comma, mark = encode([" user", ",", RESPONSE_MARK])
         heads, tails, self._user_place = [], [], []
         for template in PROMPTS:
-            head, tail = (self._half(encode, half, [user, self.slot]) for half in template.split("{items}"))
+            named = [user, self.slot] if user_tokens else [user]
+            head, tail = (self._half(encode, half, named) for half in template.split("{items}"))
             heads.append(np.concatenate([self.prefix, *head]))
             tails.append(np.concatenate([*tail, mark]))
             # where the user's K places begin, counted from the head's start, or from the tail's
             before, parts = (len(self.prefix), head) if "{user}" in template.split("{items}")[0] else (0, tail)
-            slot = next(n for n, part in enumerate(parts) if part is self.slot)
+            slot = next((n for n, part in enumerate(parts) if part is self.slot), 0)
             self._user_place.append(before + sum(len(part) for part in parts[:slot]) + 1)
         self._user_first = np.array(["{user}" in template.split("{items}")[0] for template in PROMPTS])
         self._user_place = np.array(self._user_place)
@@ -187,17 +190,18 @@ class PromptBuilder:
         ids = self._pool[np.repeat(start - (stop - length), length) + np.arange(stop[-1] if n else 0)]
         prompt_bounds = np.concatenate([[0], stop[tail]])
         # slots: the user's and one per item, in reading order; an item's K places lie before its closing marker
-        group = np.concatenate([[0], np.cumsum(shown + 1)])
-        user = np.where(self._user_first[template], group[:-1], group[1:] - 1)
+        group = np.concatenate([[0], np.cumsum(shown + self.user_tokens)])
+        user = np.where(self._user_first[template], group[:-1], group[1:] - 1) if self.user_tokens else []
         of_item = np.ones(group[-1], dtype=bool)
         of_item[user] = False
         position, source = np.empty((group[-1], k), np.int64), np.empty((group[-1], k), np.int64)
         row = np.repeat(np.arange(n), shown)
         position[of_item] = (stop[middle] - prompt_bounds[row] - 1 - k)[:, None] + np.arange(k)
         source[of_item] = item[:, None] * k + np.arange(k)
-        behind = np.where(self._user_first[template], 0, stop[tail] - length[tail] - prompt_bounds[:-1])
-        position[user] = (behind + self._user_place[template])[:, None] + np.arange(k)
-        source[user] = -1 - np.arange(k)
+        if self.user_tokens:
+            behind = np.where(self._user_first[template], 0, stop[tail] - length[tail] - prompt_bounds[:-1])
+            position[user] = (behind + self._user_place[template])[:, None] + np.arange(k)
+            source[user] = -1 - np.arange(k)
         slots = [Ragged(values.ravel(), group * k) for values in (position, source)]
         return PromptBatch(Ragged(ids, prompt_bounds), *slots, dropped)
 

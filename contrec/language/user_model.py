@@ -6,6 +6,7 @@ of the rest serves both the greedy decoding (without gradient) and the training 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +29,15 @@ class Reading:
         mask: real key slots, bool, (B, P + L).
         lengths: tokens of each whole prompt, int64, (B,).
         last: hidden state that emits the first answer token, (B, H).
+        prompt: where asked for, what tells the prompts' own tokens behind the shared prefix: states (B, L - 1, H),
+            ids and mask (B, L - 1).
     """
 
     cache: object
     mask: Tensor
     lengths: Tensor
     last: Tensor
+    prompt: tuple[Tensor, Tensor, Tensor] | None = None
 
 
 @dataclass
@@ -41,13 +45,13 @@ class Written:
     """Answers decoded along the trie.
 
     Attributes:
-        template, facet: which answer was written, int64, (B,).
+        template, answer: which text of the answer set was written, int64, (B,).
         ids: its tokens, one array per row, end token included.
         states: the hidden states that emitted them, (B, A, H), with mask (B, A).
     """
 
     template: np.ndarray
-    facet: np.ndarray
+    answer: np.ndarray
     ids: list[np.ndarray]
     states: Tensor
     mask: Tensor
@@ -72,12 +76,13 @@ class UserModel(nn.Module):
     def hidden(self) -> int:
         return self.model.get_input_embeddings().weight.shape[1]
 
-    def read(self, batch: PromptBatch, tokens: Tensor) -> Reading:
+    def read(self, batch: PromptBatch, tokens: Tensor, whole: bool = False) -> Reading:
         """Run prompts through the backbone.
 
         Args:
             batch: prompts that all start with ``prefix``.
             tokens: continuous tokens of every slot, in the batch's order, (N, D).
+            whole: also give ``Reading.prompt``, which costs the last layer's output at every position.
         """
         from transformers import DynamicCache
 
@@ -88,12 +93,13 @@ class UserModel(nn.Module):
         cache = DynamicCache([(k.expand(size, -1, -1, -1), v.expand(size, -1, -1, -1)) for k, v in _pairs(cache)])
         ids, mask = pad(batch.ids, skip)
         slots = torch.from_numpy(batch.flat_positions(ids.shape[1], skip)).to(device)
-        embeds = self.injector(embed(ids.to(device)), tokens, slots)
+        ids, own = ids.to(device), mask.to(device)
+        embeds = self.injector(embed(ids), tokens, slots)
         mask = torch.cat([torch.ones(size, skip, dtype=torch.bool), mask], dim=1).to(device)
         position = (mask.long().cumsum(1) - 1).clamp_min(0)[:, skip:]
         lengths = mask.sum(1)
         place = lengths - skip - 1
-        with output_of(decoder, place) as short:
+        with nullcontext(False) if whole else output_of(decoder, place) as short:
             states = decoder(
                 inputs_embeds=embeds,
                 attention_mask=mask.long(),
@@ -102,7 +108,7 @@ class UserModel(nn.Module):
                 use_cache=True,
             ).last_hidden_state
         last = states[:, 0] if short else states[torch.arange(size, device=device), place]
-        return Reading(cache, mask, lengths, last)
+        return Reading(cache, mask, lengths, last, (states[:, :-1], ids[:, 1:], own[:, 1:]) if whole else None)
 
     @torch.no_grad()
     def write(self, reading: Reading, states: bool = True) -> Written:
@@ -206,7 +212,7 @@ class UserModel(nn.Module):
         return results
 
     def answer_loss(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        """Eq. (14) as a mean over answer tokens; the output layer is applied at these positions only."""
+        """Eq. (14), ContRec, as a mean over answer tokens; the output layer is applied at these positions only."""
         if not mask.any():  # zero, with the output layer in the graph: several processes wait for its gradient
             return self.model.get_output_embeddings()(states[:, 0]).sum() * 0.0
         logits = self.model.get_output_embeddings()(states[mask])

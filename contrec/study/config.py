@@ -14,7 +14,8 @@ from contrec.network import RecommenderConfig
 from contrec.tokenizers import TokenizerConfig
 from contrec.training import TrainingConfig
 
-MODELS = ("contrec",)
+MODELS = ("contrec", "deftrec")
+TITLES = {"contrec": "ContRec", "deftrec": "DeftRec"}
 PROTOCOLS = ("leave_one_out", "time_point")
 NAMES = {
     "planted": "Planted", "lastfm": "LastFM", "ml1m": "MovieLens", "ml1m_all": "MovieLens", "beauty": "Beauty",
@@ -22,27 +23,112 @@ NAMES = {
     "games": "Video Games", "software": "Software", "table": "our",
 }  # fmt: skip
 
-# What the method is. `paper` is the defaults of the stage configs, each with its source beside it.
-RECIPES: dict[str, dict] = {
-    "paper": {},
-    "tuned": {
-        "inputs": "relation",
-        "residual": True,
-        "estimate": "point",
-        "text_bonus": 0.0,
-        "tokenizer.n_tokens": 2,
-        "language.project_tokens": True,
-        "diffusion.prediction_type": "sample",
-        "diffusion.head": "direct",
-        "diffusion.objective": "cross_entropy",
-        "diffusion.sampler": "ddim",
-        "diffusion.sampler_steps": 20,
-        "diffusion.n_samples": 32,
-        "diffusion.null_condition": "learned",
-        "diffusion.guidance_strength": 0.0,
-        "diffusion.dropout": 0.3,
-        "training.llm_weight": 0.1,
-        "training.dispersion_weight": 0.1,
+# What the method is: model -> recipe -> settings over the defaults of the stage configs. ContRec's `paper` is these
+# defaults, each with its source beside it.
+_TUNED = {
+    "inputs": "relation",
+    "residual": True,
+    "estimate": "point",
+    "text_bonus": 0.0,
+    "tokenizer.n_tokens": 2,
+    "language.project_tokens": True,
+    "diffusion.prediction_type": "sample",
+    "diffusion.head": "direct",
+    "diffusion.objective": "cross_entropy",
+    "diffusion.sampler": "ddim",
+    "diffusion.sampler_steps": 20,
+    "diffusion.n_samples": 32,
+    "diffusion.null_condition": "learned",
+    "diffusion.guidance_strength": 0.0,
+    "diffusion.dropout": 0.3,
+    "training.llm_weight": 0.1,
+    "training.dispersion_weight": 0.1,
+}
+_DEFTREC = {
+    "inputs": "lightgcn",  # Sect. 3.1.4
+    "text_bonus": 0.1,  # Sect. 2.5
+    "n_condition": 1,  # Sect. 2.4.2, as the next
+    "condition_net": "mean",
+    "tokenizer.kind": "masked_encoder",  # Sect. 2.3
+    "tokenizer.train": "joint",  # Sect. 2.6
+    "tokenizer.n_tokens": 2,  # Sect. 3.1.4 and Table 5
+    "tokenizer.mask_ratio": 0.2,  # Sect. 3.5.1
+    "language.shuffle_history": True,  # Sect. 3.1.1
+    "diffusion.denoiser": "mlp",  # Sect. 2.4.2
+    "diffusion.dropout": 0.2,  # released code: the paper prints none
+    "diffusion.p_uncond": 0.0,  # no guidance is named
+    "diffusion.guidance_strength": 0.0,
+    "training.llm_weight": 0.5,  # gamma_1 of Eq. (15): best between 0.5 and 1 (Sect. 3.5.2)
+    "training.negative_weight": 0.5,  # gamma_2: best between 0 and 0.5; the released code's value
+    "training.dispersion_weight": 0.0,
+    "training.weight_decay": 1e-5,  # Appendix C
+}
+# What both released codes do; contrec.study.released lists every difference, with those that are not rebuilt
+_RELEASED = {
+    "inputs": "lightgcn",
+    "embeddings": {"propagate": False, "standardise": False},
+    "score": "euclidean",
+    "text_bonus": 0.0,
+    "condition_from": "gold",
+    "condition_states": "input",
+    "tokenizer.train": "joint",
+    "tokenizer.n_tokens": 2,
+    "tokenizer.mask_ratio": 0.1,
+    "tokenizer.mask_shared": True,
+    "tokenizer.shift": True,
+    "language.user_tokens": False,
+    "language.answer_has_title": True,
+    "training.llm_weight": 0.1,
+    "training.lr_schedule": "alternate",
+    "training.test_on": "last",
+    "training.cases": "windows",
+}
+RECIPES: dict[str, dict[str, dict]] = {
+    "contrec": {
+        "paper": {},
+        "released": {
+            **_RELEASED,
+            "condition_net": "length_mlp",
+            "tokenizer.sigma_mode": "fixed",
+            "tokenizer.pool": "mean",
+            "tokenizer.kl_weight": 0.0,
+            "diffusion.timesteps": 200,
+            "diffusion.schedule": "exp",
+            "diffusion.sampler_steps": 200,
+            "diffusion.prediction_type": "sample",
+            "diffusion.null_condition": "learned",
+            "diffusion.dispersion_on": "prediction",
+            "diffusion.dispersion_sign": -1,
+            "diffusion.temperature": 1.0,  # the squared distance is divided by d, as ours always is
+            "training.dispersion_weight": 0.5,
+            "training.weight_decay": 1e-3,
+        },
+        "tuned": _TUNED,
+    },
+    "deftrec": {
+        "paper": _DEFTREC,
+        "released": {
+            **_DEFTREC,
+            **_RELEASED,
+            "condition_net": "length_mlp_wide",
+            "condition_length": 32,
+            "tokenizer.mask_at_test": True,
+            "language.shuffle_history": False,
+            "language.loss_on": "all",
+            "language.title_chars": 20,
+            "diffusion.pairing": "all",
+            "diffusion.negatives": "per_batch",
+            "diffusion.sampler_start": 100,
+            "training.optimizer": "adam",
+        },
+        "tuned": {
+            **_DEFTREC,
+            **_TUNED,
+            "diffusion.dropout": 0.3,
+            "training.llm_weight": 0.1,
+            "training.negative_weight": 0.1,
+            "training.dispersion_weight": 0.0,
+        },
     },
 }
 
@@ -65,7 +151,12 @@ PRESETS: dict[str, dict] = {
     },
 }  # fmt: skip
 # Settings that hold for one recipe on one preset
-BOTH: dict[tuple[str, str], dict] = {("paper", "gpu"): {"language.quantize": True}}
+BOTH: dict[tuple[str, str], dict] = {
+    ("paper", "gpu"): {"language.quantize": True},
+    # every condition meets every target already, so that more noises of each would be squared
+    **{("released", preset): {"diffusion.noise_draws": 1} for preset in ("tiny", "laptop")},
+    ("released", "gpu"): {"language.quantize": True},
+}
 # What `tuned` chose per dataset, on validation users
 TUNED: dict[str, dict] = {
     "planted": {"embeddings": {"dim": 32, "following": 0.5, "decay": 0.8}},
@@ -107,7 +198,7 @@ class Config:
             ValueError: for an unknown name or a value out of range.
         """
         one_of("model", model, MODELS)
-        one_of("recipe", recipe, tuple(RECIPES))
+        one_of("recipe", recipe, tuple(RECIPES[model]))
         one_of("preset", preset, tuple(PRESETS))
         one_of("dataset", dataset, tuple(SOURCES_OF))
         one_of("split", split, PROTOCOLS)
@@ -115,7 +206,8 @@ class Config:
         one_of("source", source, SOURCES_OF[dataset])
         if not seeds or not all(type(s) is int and s >= 0 for s in seeds):
             raise ValueError(f"seeds must be a list of whole numbers from 0, got {seeds!r}")
-        chosen = {"dataset": NAMES[dataset], **RECIPES[recipe], **PRESETS[preset], **BOTH.get((recipe, preset), {})}
+        chosen = {"dataset": NAMES[dataset], **RECIPES[model][recipe], **PRESETS[preset]}
+        chosen |= BOTH.get((recipe, preset), {})
         if recipe == "tuned":
             chosen |= TUNED.get(dataset, {})
         chosen |= {_place(name): value for name, value in settings.items() if value is not None}
@@ -128,7 +220,9 @@ class Config:
     def label(self) -> str:
         """Model name for tables; a backbone other than the paper's is named."""
         backbone = self.recommender.language.backbone
-        return f"ContRec {self.recipe}" + (f" ({backbone} backbone)" if "Llama-3.2-1B" not in backbone else "")
+        return f"{TITLES[self.model]} {self.recipe}" + (
+            f" ({backbone} backbone)" if "Llama-3.2-1B" not in backbone else ""
+        )
 
     def with_settings(self, **settings) -> Config:
         """The same study with single settings changed (as in :meth:`from_parameters`)."""
@@ -179,14 +273,15 @@ def _fields(kind) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]
 
 
-def recipe_table():
-    """Every setting with its value in each recipe, and the source of the paper's (DataFrame).
+def recipe_table(model: str = "contrec"):
+    """Every setting with its value in each recipe of a model, and the source of the default (DataFrame).
 
     Columns: setting, one per recipe (preset ``laptop``, the widths and epochs of which are not the paper's), source.
     """
     import pandas as pd
 
-    configs = {name: Config.from_parameters(recipe=name, preset="laptop").recommender for name in RECIPES}
+    one_of("model", model, MODELS)
+    configs = {name: Config.from_parameters(model, name, "laptop").recommender for name in RECIPES[model]}
     rows = []
     for stage, kind in {"": RecommenderConfig, **STAGES}.items():
         comments = _sources(kind)
@@ -200,6 +295,6 @@ def recipe_table():
 
 def _sources(kind) -> dict[str, str]:
     """The comment beside each field: where its default comes from."""
-    lines = inspect.getsource(kind).splitlines()
+    lines = [line for part in reversed(kind.__mro__[:-1]) for line in inspect.getsource(part).splitlines()]
     split = (line.split("#", 1) for line in lines if "#" in line and ":" in line.split("#")[0])
     return {code.split(":")[0].strip(): comment.strip() for code, comment in split}

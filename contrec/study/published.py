@@ -9,7 +9,11 @@ import pandas as pd
 from contrec import paths
 
 COLUMNS = ["paper", "table", "row", "column", "dataset", "model", "metric", "value", "sd"]
-NOT_PRINTED = ("not_available", "contradictions")  # what stands in data/published besides the printed tables
+NOT_PRINTED = (
+    "not_available",
+    "contradictions",
+    "released",
+)  # what stands in data/published besides the printed tables
 
 
 def published(table: str | None = None) -> pd.DataFrame:

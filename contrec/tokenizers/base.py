@@ -76,6 +76,11 @@ def mlp(*widths: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def masked(x: Tensor, ratio: float, generator: torch.Generator) -> Tensor:
-    """x with each element set to 0 with probability ``ratio`` (Eq. 9, ContRec), in any shape."""
-    return x * (torch.rand(x.shape, generator=generator, device=x.device) >= ratio)
+def masked(x: Tensor, ratio: float, generator: torch.Generator, shared: bool = False) -> Tensor:
+    """x with each element set to 0 with probability ``ratio`` (Eq. 9, ContRec), in any shape.
+
+    Args:
+        shared: one mask for all rows, as the released codes draw it, instead of one for each element.
+    """
+    shape = x.shape[-1:] if shared else x.shape
+    return x * (torch.rand(shape, generator=generator, device=x.device) >= ratio)

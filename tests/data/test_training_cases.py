@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from contrec.data.training_cases import bucketed, known_sequences, training_cases
+from contrec.data.interactions import Cases
+from contrec.data.training_cases import bucketed, known_sequences, not_taken, shuffled, training_cases
 
 
 def rng(seed=0):
@@ -67,3 +69,34 @@ def test_known_sequences_are_everything_in_order(planted_split):
         test = planted_split.test[int(np.flatnonzero(planted_split.test.user == user)[0])]
         assert known.history(user).tolist() == [*test.history.tolist(), test.target]
         assert known.history(user).tolist()[: len(train)] == train
+
+
+def test_released_windows_end_with_the_same_item(planted_split):
+    drawn = training_cases(planted_split, "windows", 10, rng())
+    short = [u for u in range(planted_split.n_users) if 3 <= (planted_split.train.user == u).sum() <= 20]
+    targets = {u: set(drawn.target[drawn.user == u].tolist()) for u in short}
+    assert short and all(len(found) == 1 for found in targets.values())
+
+
+def test_shuffled_keeps_the_newest_items_and_depends_on_the_seed_alone():
+    cases = Cases.from_histories([list(range(9)), [3, 4], [], [7]])
+    seeds = np.array([5, 6, 7, 8])
+    made = shuffled(cases, 4, seeds)
+    assert [sorted(made.history(i).tolist()) for i in range(4)] == [[5, 6, 7, 8], [3, 4], [], [7]]
+    assert made.history(0).tolist() != [5, 6, 7, 8] or shuffled(cases, 4, seeds + 1).history(0).tolist() != [5, 6, 7, 8]
+    part = shuffled(cases.select(np.array([0])), 4, seeds[:1])
+    assert part.history(0).tolist() == made.history(0).tolist()
+    assert cases.history(0).tolist() == list(range(9))  # the original is left alone
+
+
+def test_negatives_were_never_taken(planted_split):
+    train = planted_split.train
+    users = np.repeat(np.arange(planted_split.n_users), 3)
+    drawn = not_taken(train, users, 10, rng())
+    assert drawn.shape == (len(users), 10) and 0 <= drawn.min() and drawn.max() < planted_split.n_items
+    taken = set(zip(train.user.tolist(), train.item.tolist()))
+    assert not taken & set(zip(np.repeat(users, 10).tolist(), drawn.ravel().tolist()))
+    assert len(np.unique(drawn)) > 0.9 * planted_split.n_items
+    greedy = replace(train, user=np.zeros(train.n_items, int), item=np.arange(train.n_items),
+                     timestamp=np.zeros(train.n_items, int), rating=None)  # fmt: skip
+    assert not_taken(greedy, np.array([0]), 5, rng()).shape == (1, 5)  # took everything: any items

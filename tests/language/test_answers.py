@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from contrec.language.answers import AnswerSet
@@ -59,3 +60,15 @@ def test_a_tokenizer_without_an_end_is_an_error():
     tokenizer.eos_token = None
     with pytest.raises(ValueError, match="no end token"):
         AnswerSet(tokenizer, FACETS)
+
+
+def test_answers_may_end_with_an_items_title(tokenizer):
+    titles, facet = ["blue kite", "pot <end> two", "third"], np.array([2, 0, -1])
+    answers = AnswerSet(tokenizer, FACETS, titles, facet)
+    assert [len(row) for row in answers.ids] == [3] * len(RESPONSES) and (answers.named == facet).all()
+    assert answers.text(0, 1) == RESPONSES[0].replace("{category}", "tea") + " pot <end> two"
+    assert tokenizer.decode(answers.ids[0][0]).startswith(RESPONSES[0].replace("{category}", "kites") + " blue kite")
+    found = {leaf for _, leaf in leaves(answers.trie)}
+    assert found == {(template, item) for template in range(len(RESPONSES)) for item in range(3)}
+    ends = [row[item][-1] for row in answers.ids for item in range(3)]
+    assert set(ends) == {tokenizer.eos_token_id}

@@ -151,3 +151,18 @@ def test_prompts_do_not_read_the_target(tokenizer, catalogue):
     cases = Cases.from_histories([[0, 1]])
     cases.target[:] = 2
     np.testing.assert_array_equal(builder.build(cases, np.zeros(1, int)).ids[0], batch.ids[0])
+
+
+def test_without_user_tokens_the_word_user_stands_alone(catalogue, tokenizer):
+    cases = Cases.from_histories([[0, 1], [2], []])
+    template = np.arange(3)
+    whole, bare = (PromptBuilder(tokenizer, catalogue, "Toy", 2, user_tokens=on).build(cases, template)
+                   for on in (True, False))  # fmt: skip
+    assert [n.tolist() for n in (whole.slot_source.lengths, bare.slot_source.lengths)] == [[6, 4, 2], [4, 2, 0]]
+    assert (bare.slot_source.values >= 0).all()
+    slot = tokenizer.convert_tokens_to_ids(Z_START)
+    for row in range(3):
+        assert (bare.ids[row][bare.slot_position[row]] == slot).all()
+        words = [ids[ids >= 4] for ids in (whole.ids[row], bare.ids[row])]  # ids below are markers
+        np.testing.assert_array_equal(*words)
+    assert bare.select([1, 0]).slot_source.lengths.tolist() == [2, 4]

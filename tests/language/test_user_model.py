@@ -71,7 +71,7 @@ def test_writing_equals_decoding_by_hand(world, outcome):
     written = outcome[1]
     for row in range(len(HISTORIES)):
         leaf, ids, states = by_hand(world, row)
-        assert (written.template[row], written.facet[row]) == leaf
+        assert (written.template[row], written.answer[row]) == leaf
         assert written.ids[row].tolist() == ids
         torch.testing.assert_close(written.states[row][written.mask[row]], states, atol=1e-4, rtol=1e-4)
     assert len({tuple(ids) for ids in written.ids}) > 1  # rows that differ, or little is shown
@@ -82,7 +82,7 @@ def test_the_end_token_ends(world, outcome):
     for row, ids in enumerate(written.ids):
         assert ids[-1] == end and (ids == end).sum() == 1
         assert written.mask[row].sum() == len(ids)
-        np.testing.assert_array_equal(ids, world[0].answers.ids[written.template[row]][written.facet[row]])
+        np.testing.assert_array_equal(ids, world[0].answers.ids[written.template[row]][written.answer[row]])
 
 
 @torch.no_grad()
@@ -161,5 +161,5 @@ def test_the_text_needs_no_states_after_its_last_choice(world, outcome):
     reading, written = outcome
     short = world[0].write(reading, states=False)
     assert [ids.tolist() for ids in short.ids] == [ids.tolist() for ids in written.ids]
-    assert (short.template == written.template).all() and (short.facet == written.facet).all()
+    assert (short.template == written.template).all() and (short.answer == written.answer).all()
     assert short.states.shape[1] < written.states.shape[1]

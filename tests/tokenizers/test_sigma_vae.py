@@ -29,7 +29,7 @@ def x():
 
 
 def test_one_token_without_mask_and_noise_is_a_plain_autoencoder(x):
-    vae = make(n_tokens=1, mask_ratio=0.0, sigma_zero=True, kl_weight=0.0)
+    vae = make(n_tokens=1, mask_ratio=0.0, sigma_mode="none", kl_weight=0.0)
     plain = copy.deepcopy(nn.Sequential(vae.encoders[0], vae.decoder))
     torch.testing.assert_close(vae.decode(vae.encode(x)), plain(x))
     vae.loss(x, generator())["total"].backward()
@@ -62,7 +62,7 @@ def test_gamma_is_kept_with_the_weights(x):
 
 
 def test_masks_act_in_the_loss_and_nowhere_else(x):
-    vae = make(mask_ratio=1.0, sigma_zero=True)
+    vae = make(mask_ratio=1.0, sigma_mode="none")
     vae.train()
     torch.testing.assert_close(vae.encode(x), vae.means(x))
     assert vae.encode(x).std(dim=0).min() > 1e-3  # rows differ: their input was seen
@@ -113,7 +113,7 @@ def test_permuting_rows_permutes_tokens(x):
 
 def test_loss_terms_by_hand():
     # identity encoder, decoder that answers 0: both terms are mean(x^2) = (1 + 4 + 9 + 16) / 4 = 7.5
-    vae = make(dim=2, n_tokens=1, token_dim=2, mask_ratio=0.0, sigma_zero=True, kl_weight=0.5)
+    vae = make(dim=2, n_tokens=1, token_dim=2, mask_ratio=0.0, sigma_mode="none", kl_weight=0.5)
     vae.encoders = nn.ModuleList([nn.Identity()])
     vae.decoder = nn.Linear(2, 2)
     nn.init.zeros_(vae.decoder.weight), nn.init.zeros_(vae.decoder.bias)
@@ -152,15 +152,15 @@ def test_training_reconstructs_planted_low_rank_data():
 def test_without_sigma_the_prior_shrinks_the_tokens():
     # nothing but noise gives mu a reason to be large: the decoder can scale small tokens up (the collapse of Sect. 3.2)
     x, left = low_rank(), {}
-    for sigma_zero in (False, True):
+    for sigma_mode in ("sampled", "none"):
         vae = make(
             dim=12, token_dim=8, width=32, mask_ratio=0.0, kl_weight=0.3, epochs=40, batch_size=64, lr=5e-3,
-            sigma_zero=sigma_zero,
+            sigma_mode=sigma_mode,
         )  # fmt: skip
         train_tokenizer(vae, x, seed=0)
-        left[sigma_zero] = float(vae.channel_variance(x).sum())
-        assert bool(vae.sigma_scale == 0) is sigma_zero
-    assert left[True] < 0.5 * left[False]
+        left[sigma_mode] = float(vae.channel_variance(x).sum())
+        assert bool(vae.sigma_scale == 0) is (sigma_mode == "none")
+    assert left["none"] < 0.5 * left["sampled"]
 
 
 def test_training_repeats_itself():
@@ -181,3 +181,31 @@ def test_training_repeats_itself():
 def test_settings_out_of_range_are_named(setting, value):
     with pytest.raises(ValueError, match=f"^{setting} must .*{value}"):
         TokenizerConfig(**{setting: value})
+
+
+def test_a_fixed_sigma_is_one_constant_for_all(x):
+    vae = make(sigma_mode="fixed")
+    noise = vae.encode(x) - vae.means(x)
+    torch.testing.assert_close(noise, vae.constant.expand_as(noise))
+    assert torch.equal(vae.encode(x), vae.encode(x, generator(5))) and torch.equal(vae.constant, make(3).constant)
+    vae.train().loss(x, generator())
+    assert not vae.sigma_scale
+
+
+def test_the_decoder_may_read_the_mean_of_the_tokens(x):
+    vae = make(pool="mean", n_tokens=3)
+    assert vae.decoder[0].in_features == 5
+    z = vae.encode(x)
+    assert torch.allclose(vae.decode(z), vae.decode(z.flip(1)), atol=1e-6)
+    other = make(n_tokens=3)
+    assert not torch.allclose(other.decode(z), other.decode(z.flip(1)), atol=1e-3)
+
+
+def test_a_shared_mask_hides_the_same_elements_everywhere(x):
+    vae, seen = make(mask_ratio=0.5, mask_shared=True, n_tokens=2), []
+    vae.encoders = nn.ModuleList([nn.Linear(DIM, 5), nn.Linear(DIM, 5)])
+    for encoder in vae.encoders:
+        encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0] == 0))
+    vae.loss(torch.ones_like(x), generator(2))
+    assert len(seen) == 2 and all(torch.equal(hidden, seen[0][:1].expand_as(hidden)) for hidden in seen)
+    assert 0 < seen[0].float().mean() < 1

@@ -89,7 +89,7 @@ def test_an_uniform_quantizer_errs_by_a_twelfth_of_a_squared_step():
 
 def test_an_autoencoder_is_the_sigma_vae_in_its_corner():
     torch.manual_seed(0)
-    sigma = SigmaVAE(4, TokenizerConfig(n_tokens=1, token_dim=3, width=8, mask_ratio=0, sigma_zero=True, kl_weight=0))
+    sigma = SigmaVAE(4, TokenizerConfig(n_tokens=1, token_dim=3, width=8, mask_ratio=0, sigma_mode="none", kl_weight=0))
     plain = Autoencoder(4, AutoencoderConfig(latent=3, width=8, bits=None))
     plain.encoder.load_state_dict(sigma.encoders[0].state_dict())
     plain.decoder.load_state_dict(sigma.decoder.state_dict())
