@@ -219,7 +219,7 @@ def _search(options) -> int:
     best = found.loc[found.groupby("model")[search.METRIC].idxmax()] if len(found) else found
     _say(_table(best))
     if options.record:
-        _say(str(search.record()))
+        _say(str(search.record(options.trials)))
     return 0
 
 

@@ -24,7 +24,7 @@ def world(planted_split, tmp_path, monkeypatch):
     monkeypatch.setattr(grid.paths, "reproduced", lambda: tmp_path / "reproduced")
     monkeypatch.setattr(search, "_recorded", lambda: pd.DataFrame(columns=["model", "settings", search.METRIC]))
     monkeypatch.setattr(grid, "WANTED", {PLANTED: (("popularity", "ease", "sasrec"), (0, 1))})
-    monkeypatch.setitem(search.PUBLISHED, ("sasrec", "planted"), ({"dim": 8, "epochs": 2}, "this test"))
+    monkeypatch.setitem(search.ELSEWHERE, ("sasrec", "planted"), ({"dim": 8, "epochs": 2}, "this test"))
     return monkeypatch
 
 
@@ -61,7 +61,7 @@ def test_cells_are_made_cheapest_first_and_once(world):
 def test_settings_are_part_of_a_cell(world):
     cell = Cell(*PLANTED, "sasrec", 0)
     name = cell.folder
-    world.setitem(search.PUBLISHED, ("sasrec", "planted"), ({"dim": 16, "epochs": 2}, "this test"))
+    world.setitem(search.ELSEWHERE, ("sasrec", "planted"), ({"dim": 16, "epochs": 2}, "this test"))
     assert cell.folder != name
     grid.make(cell)
     about = json.loads((cell.folder / "about.json").read_text())
@@ -129,14 +129,14 @@ def test_seen_items_are_kept_too_where_targets_repeat(world, planted_split):
 KILLED = """
 import sys
 from contrec.study import grid, search
-search.PUBLISHED["sasrec", "planted"] = ({"dim": 16, "epochs": 40, "patience": 40}, "this test")
+search.ELSEWHERE["sasrec", "planted"] = ({"dim": 16, "epochs": 40, "patience": 40}, "this test")
 grid.make(grid.Cell("planted", "planted", "leave_one_out", "sasrec", 0))
 """
 
 
 def test_a_killed_cell_goes_on_from_its_checkpoint_to_the_same_ranks(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "_recorded", lambda: pd.DataFrame(columns=["model", "settings", search.METRIC]))
-    monkeypatch.setitem(search.PUBLISHED, ("sasrec", "planted"), ({"dim": 16, "epochs": 40, "patience": 40}, ""))
+    monkeypatch.setitem(search.ELSEWHERE, ("sasrec", "planted"), ({"dim": 16, "epochs": 40, "patience": 40}, ""))
     cell, ranks = Cell(*PLANTED, "sasrec", 0), {}
     for name in ("killed", "whole"):
         monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / name))
