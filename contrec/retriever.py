@@ -64,7 +64,7 @@ class FacetIndex:
 
 
 def hybrid_scores(y: Tensor, items: Tensor, match: Tensor | None = None, text_bonus: float = 0.05) -> Tensor:
-    """cosine(y_i, q_j) * (1 + pi) for every user and item (Eq. (22), ContRec), by brute force.
+    """cosine(y_i, q_j) * (1 + pi) for every user and item (Eq. (22), ContRec; Eq. (14), DeftRec), by brute force.
 
     As in the paper, a negative cosine becomes more negative by the factor. A vector of length 0 has cosine 0.
 

@@ -106,7 +106,7 @@ class UserModel(nn.Module):
 
     @torch.no_grad()
     def write(self, reading: Reading, states: bool = True) -> Written:
-        """Decode greedily along the answer trie.
+        """Decode greedily along the answer trie, one token after the other (Eq. (15), ContRec; Eq. (4), DeftRec).
 
         A node with a single child needs no decision: such tokens are fed in one chunk, so an answer of thirty tokens
         takes as many forward passes as it has real choices.
@@ -206,7 +206,7 @@ class UserModel(nn.Module):
         return results
 
     def answer_loss(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        """Eq. (14) as a mean over answer tokens; the output layer is applied at these positions only."""
+        """Eq. (14), ContRec, as a mean over answer tokens; the output layer is applied at these positions only."""
         if not mask.any():  # zero, with the output layer in the graph: several processes wait for its gradient
             return self.model.get_output_embeddings()(states[:, 0]).sum() * 0.0
         logits = self.model.get_output_embeddings()(states[mask])
