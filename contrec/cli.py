@@ -6,6 +6,7 @@ import argparse
 import ast
 import itertools
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -90,6 +91,9 @@ def parser() -> argparse.ArgumentParser:
 
     _add(commands, "datasets", _datasets, "which datasets are here, from where, with statistics")
     _add(commands, "runs", _runs, "finished runs and floors, with their results")
+
+    claims = _add(commands, "claims", _claims, "every claim in numbers of both papers, recomputed, grouped by outcome")
+    claims.add_argument("--all", action="store_true", help="also list the claims that agree, not only count them")
 
     compare = _add(commands, "compare", _compare, "paired bootstrap of two runs on their kept ranks")
     named = "its name in `contrec runs`, or the beginning of it"
@@ -264,6 +268,15 @@ def _runs(options) -> int:
 
     found = list_runs()
     _say(_table(found) if len(found) else "no runs yet: contrec study makes some")
+    return 0
+
+
+def _claims(options) -> int:
+    from .study import claims
+
+    frame = claims.ledger()
+    _say(claims.as_text(frame, max(100, shutil.get_terminal_size((150, 24)).columns), everything=options.all))
+    _say(f"\n{claims.summary(frame).to_string(index=False)}")
     return 0
 
 

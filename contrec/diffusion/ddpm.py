@@ -16,7 +16,7 @@ KINDS = ("linear", "cosine", "exp")
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    r"""Variances beta_t of the forward process and their products (Eq. (6), ContRec; the paper prints no values).
+    r"""Variances beta_t of the forward process and their products (Eq. (6), ContRec and DeftRec; no values printed).
 
     Kinds:
         linear: beta from 1e-4 to 0.02 in equal steps (Ho et al. 2020).
@@ -74,7 +74,7 @@ def _roots(t: Tensor, alpha_bar: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def q_sample(y0: Tensor, t: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
-    r"""Noise a clean target to step t in closed form (Eq. (6) and the text below it, ContRec; Eq. (8), DeftRec).
+    r"""Noise a clean target to step t in closed form (text below Eq. (6), ContRec; Eqs. (7) and (8), DeftRec).
 
     y_t = sqrt(alpha_bar_t) y_0 + sqrt(1 - alpha_bar_t) eps
 

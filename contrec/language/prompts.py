@@ -113,7 +113,7 @@ class PromptBatch:
 
 
 class PromptBuilder:
-    """Builds prompts for one catalogue and tokenizer.
+    """Builds prompts for one catalogue and tokenizer (Eq. (13), ContRec; Eq. (3), DeftRec).
 
     Every text is tokenized once, here. A prompt is then the head of its template (role play included), its items and
     the template's tail, and a whole batch of prompts is one gather from the pool of all these ids.

@@ -112,7 +112,7 @@ class UserModel(nn.Module):
 
     @torch.no_grad()
     def write(self, reading: Reading, states: bool = True) -> Written:
-        """Decode greedily along the answer trie.
+        """Decode greedily along the answer trie, one token after the other (Eq. (15), ContRec; Eq. (4), DeftRec).
 
         A node with a single child needs no decision: such tokens are fed in one chunk, so an answer of thirty tokens
         takes as many forward passes as it has real choices.

@@ -36,7 +36,7 @@ def _bounds(digits: str) -> Bounds:
     return float(digits) - half_unit(digits), float(digits), float(digits) + half_unit(digits)
 
 
-def _ratio(a: Bounds, b: Bounds, scale: float = 100.0, shift: float = 0.0) -> Bounds:
+def ratio(a: Bounds, b: Bounds, scale: float = 100.0, shift: float = 0.0) -> Bounds:
     """scale * (a / b - shift), for positive a and b."""
     return tuple(scale * (x / y - shift) for x, y in zip(a, reversed(b), strict=True))
 
@@ -45,11 +45,11 @@ def _sum(*terms: Bounds) -> Bounds:
     return tuple(map(sum, zip(*terms, strict=True)))
 
 
-def _mean(*terms: Bounds) -> Bounds:
+def mean(*terms: Bounds) -> Bounds:
     return tuple(x / len(terms) for x in _sum(*terms))
 
 
-def _cells(table: str, *keys: str) -> dict:
+def bounds_of(table: str, *keys: str) -> dict:
     """The bounds of a table's printed numbers, by the values of the CSV columns ``keys``."""
     frame = published(table)
     frame = frame.loc[frame["digits"] != "", [*keys, "digits"]]
@@ -60,11 +60,11 @@ def _densities_and_lengths() -> list:
     rows = []
     for paper in ("contrec", "deftrec"):
         frame = published(f"{paper}_table1")
-        cell = _cells(f"{paper}_table1", "dataset", "metric")
+        cell = bounds_of(f"{paper}_table1", "dataset", "metric")
         for line in frame[frame["metric"].isin(["length", "density (%)"])].itertuples():
             users, items, n = (cell[line.dataset, quantity] for quantity in ("users", "items", "interactions"))
             area = tuple(u * i for u, i in zip(users, items, strict=True))
-            again = _ratio(n, users, 1) if line.metric == "length" else _ratio(n, area)
+            again = ratio(n, users, 1) if line.metric == "length" else ratio(n, area)
             rows.append((paper, "Table 1", line.row, line.column, line.digits, again))
     return rows
 
@@ -73,18 +73,18 @@ def _improvements() -> list:
     """The improvement columns: ContRec's Table 2 over the starred TIGER, DeftRec's Table 4 over the starred LlaRA."""
     rows = []
     for paper, table, other in (("contrec", "contrec_table2", "tiger"), ("deftrec", "deftrec_table4", "llara")):
-        cell = _cells(table, "row", "model", "metric")
+        cell = bounds_of(table, "row", "model", "metric")
         for line in published(table).query("metric.str.contains('improvement')").itertuples():
             metric = "inference time (s/batch)" if paper == "deftrec" else line.metric.split()[0]
             own, theirs = cell[line.row, paper, metric], cell[line.row, other, metric]
-            again = _ratio(own, theirs, shift=1) if paper == "contrec" else _ratio(theirs, own, shift=1)
+            again = ratio(own, theirs, shift=1) if paper == "contrec" else ratio(theirs, own, shift=1)
             rows.append((paper, line.table, line.row, line.column, line.digits, again))
     return rows
 
 
 def _times() -> list:
     """ContRec's Table 4: the whole is LLM plus diffusion (DeftRec's text names a remainder, hence no sum there)."""
-    cell = _cells("contrec_table4", "row", "model")
+    cell = bounds_of("contrec_table4", "row", "model")
     whole = published("contrec_table4").query("model == 'contrec'")
     return [
         (*line[:4], line[4], _sum(cell[line[2], "contrec/llm"], cell[line[2], "contrec/diffusion"]))
@@ -94,19 +94,19 @@ def _times() -> list:
 
 def _averages() -> list:
     """The percentages in the running text, each a mean over the datasets of a table."""
-    contrec = _cells("contrec_table2", "dataset", "metric", "model")
-    deftrec = _cells("deftrec_table2", "dataset", "metric", "model")
-    unseen = _cells("deftrec_table3", "dataset", "metric", "model")
-    times = {paper: _cells(f"{paper}_table4", "dataset", "model", "metric") for paper in ("contrec", "deftrec")}
+    contrec = bounds_of("contrec_table2", "dataset", "metric", "model")
+    deftrec = bounds_of("deftrec_table2", "dataset", "metric", "model")
+    unseen = bounds_of("deftrec_table3", "dataset", "metric", "model")
+    times = {paper: bounds_of(f"{paper}_table4", "dataset", "model", "metric") for paper in ("contrec", "deftrec")}
     second = "inference time (s/batch)"
     four, three = ("beauty", "games", "lastfm", "ml1m"), ("software", "beauty", "lastfm")
 
     def gain(cells, own, other, metric, datasets):
-        return _mean(*(_ratio(cells[d, metric, own], cells[d, metric, other], shift=1) for d in datasets))
+        return mean(*(ratio(cells[d, metric, own], cells[d, metric, other], shift=1) for d in datasets))
 
     def share(paper, part, datasets):
         cells = times[paper]
-        return _mean(*(_ratio(cells[d, f"{paper}/{part}", second], cells[d, paper, second]) for d in datasets))
+        return mean(*(ratio(cells[d, f"{paper}/{part}", second], cells[d, paper, second]) for d in datasets))
 
     again = {"LLM share of inference time": share("contrec", "llm", four)}
     for metric in ("HR@10", "NDCG@10"):
@@ -122,7 +122,7 @@ def _averages() -> list:
         if line.paper == "deftrec" and line.row in own_shares:
             result = share("deftrec", own_shares[line.row], three)
         else:
-            result = _mean(*imp) if line.row == "inference over LlaRA" else again[line.row]
+            result = mean(*imp) if line.row == "inference over LlaRA" else again[line.row]
         rows.append((line.paper, line.table, line.row, line.column, line.digits, result))
     return rows
 
@@ -130,14 +130,14 @@ def _averages() -> list:
 def _strongest(cells: dict, metric: str, datasets) -> Bounds:
     """Mean gain of ContRec over the better of TokenRec and LLaRA on each dataset."""
     best = {d: max(cells[d, metric, "tokenrec"], cells[d, metric, "llara"]) for d in datasets}
-    return _mean(*(_ratio(cells[d, metric, "contrec"], best[d], shift=1) for d in datasets))
+    return mean(*(ratio(cells[d, metric, "contrec"], best[d], shift=1) for d in datasets))
 
 
 def _parameters() -> list:
     """Total size in MB (4 bytes a parameter) against the sum of the parameter table."""
     rows = []
     for paper, table in (("contrec", "contrec_table6"), ("deftrec", "deftrec_table7")):
-        total = _sum(*_cells(table, "row", "column").values())
+        total = _sum(*bounds_of(table, "row", "column").values())
         line = published("settings").query("paper == @paper and row == 'total model parameter size'").iloc[0]
         rows.append((paper, line["table"], line["row"], line["column"], line["digits"], tuple(4 * x for x in total)))
     return rows

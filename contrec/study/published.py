@@ -9,11 +9,8 @@ import pandas as pd
 from contrec import paths
 
 COLUMNS = ["paper", "table", "row", "column", "dataset", "model", "metric", "value", "sd"]
-NOT_PRINTED = (
-    "not_available",
-    "contradictions",
-    "released",
-)  # what stands in data/published besides the printed tables
+# what stands in data/published besides the printed tables
+NOT_PRINTED = ("not_available", "contradictions", "statements", "marks", "coverage", "equations", "released")
 
 
 def published(table: str | None = None) -> pd.DataFrame:

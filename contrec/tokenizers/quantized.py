@@ -1,4 +1,4 @@
-"""Quantized tokenizers: an embedding becomes K codes from books of codewords (VQ-VAE, RQ-VAE, MQ-VAE)."""
+"""Quantized tokenizers: an embedding becomes K codes from books of codewords (VQ, RQ and MQ; Eqs. 2-4, ContRec)."""
 
 from __future__ import annotations
 
