@@ -15,10 +15,10 @@ import pandas as pd
 
 VERDICTS = {  # word of a verdict: how its mark looks
     "within": "good", "above": "up", "below": "down", "holds": "good", "does not hold": "down", "open": "open",
-    "not run": "none", "not published": "none", "stopped": "down",
+    "not run": "none", "not published": "mute", "stopped": "down",
 }  # fmt: skip
 _NUMBER = re.compile(r"[-+−]?[.,]?\d[\d.,]*(e[-+]?\d+)?%?( ?[±(\[].*)?", re.I)
-_EMPTY = ("", "-", "–", "nan", "NaN", "None")
+_EMPTY = ("", "-", "–", "nan", "NaN", "None", *VERDICTS)
 LONG = 36  # characters from which on a cell may break into lines
 IMAGES = ("svg+xml", "png")
 
@@ -138,7 +138,11 @@ def _row(row: list, head: bool, numeric: set[int] | None) -> str:
         tag, scope = ("th", ' scope="col"' if head else ' scope="row"') if heading else ("td", "")
         number = _NUMBER.fullmatch(words) if numeric is None else n in numeric
         kind = "num" if number else "long" if len(words) > LONG else ""
-        shown = mark(words) if words in VERDICTS else "–" if words in ("NaN", "nan") else text(words)
+        shown = "–" if words in ("NaN", "nan") else text(words)
+        if words in VERDICTS:
+            shown = mark(words)
+        elif n == 0:  # the column that stays in sight: a long name breaks where it is joined
+            shown = re.sub("(?<=[/_])", "<wbr>", shown)
         spans = "".join(f' {k}="{v}"' for k, v in (("colspan", columns), ("rowspan", height)) if v > 1)
         look = f' class="{kind}"' if kind else ""
         cells.append(f"<{tag}{scope}{spans}{look}>{shown}</{tag}>")
