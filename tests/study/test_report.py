@@ -287,3 +287,33 @@ def test_the_command_writes_it_and_says_where(project, monkeypatch, capsys):
         path = project / "made" / "notebooks" / f"{dataset}-tiny" / "report.html"
         assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>") and str(path) in printed
     assert cli.main(["report", "--datasets", "lastm"]) == 2 and "dataset must be one of" in capsys.readouterr().err
+
+
+def test_a_recorded_grid_and_search_are_shown(project):
+    where = {"dataset": "software", "source": "released", "split": "leave_one_out", "recipe": None, "preset": None}
+    rows = [
+        {
+            **where,
+            "model": model,
+            "seed": 0,
+            "metric": metric,
+            "value": value,
+            "low": value - 0.01,
+            "high": value + 0.01,
+        }
+        for model, value in (("ease", 0.1), ("popularity", 0.05), ("sasrec", 0.08))
+        for metric in ("HR@10", "NDCG@10")
+    ]
+    frame = pd.DataFrame(rows).assign(n_users=1351, run="r", revision="v")
+    frame.to_csv(project / "reproduced" / "software_released_leave_one_out_baselines.csv", index=False)
+    (project / "reproduced" / "search").mkdir()
+    trials = {"model": ["ease", "ease"], "trial": [0, 1], "settings": ['{"ridge": 5}', '{"ridge": 500}']}
+    trials = pd.DataFrame({**trials, "NDCG@10": [0.02, 0.03], "seconds": [1.0, 1.0]})
+    trials.to_csv(project / "reproduced" / "search" / "lastfm_released.csv", index=False)
+    page = report.page(project / "artifacts", "planted", "tiny")
+    own = part(page, "recommendation")
+    assert re.search(r'<tr class="other".*?EASE.*?>\.1000<', own) and "0.1000 [0.0900, 0.1100]" in own
+    assert "ridge&quot;: 500" in own and "ridge&quot;: 5}" not in own
+    assert "software, leave_one_out: 14 of 17 models: repeat_history, itemknn, itemknn/recency" in own
+    assert "lastfm, leave_one_out: 16 of 16 models <code>" in own  # nothing of it is recorded: no names
+    assert "baselines that were run" not in own  # no ContRec of this dataset to stand beside
