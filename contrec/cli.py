@@ -17,7 +17,7 @@ from . import paths
 # what a user can cause and cure; DataError is a ValueError, and a backbone that cannot be had an OSError
 EXPECTED_ERRORS = (ValueError, OSError)
 BENCH_STAGES = ("train-step", "generate", "prompts", "insert", "sample", "rank", "metrics", "prep", "epochs")
-NOTEBOOK_MODULES = ("papermill", "nbformat", "nbconvert", "ipykernel", "ipykernel_launcher")
+NOTEBOOK_MODULES = ("matplotlib", "papermill", "nbformat", "nbconvert", "ipykernel", "ipykernel_launcher")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -88,6 +88,10 @@ def parser() -> argparse.ArgumentParser:
         *("-p", "--parameter"), nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
         help="one of the notebook's parameters, such as -p dataset lastfm -p seeds '[0, 1]'; may be repeated",
     )  # fmt: skip
+
+    report = _add(commands, "report", _report, "write the report of a study from what is there")
+    report.add_argument("--datasets", type=_words, default=["planted"], metavar="NAME,...", help="default: planted")
+    report.add_argument("--preset", default="tiny", help="of the study: tiny (default) | laptop | gpu")
 
     _add(commands, "datasets", _datasets, "which datasets are here, from where, with statistics")
     _add(commands, "runs", _runs, "finished runs and floors, with their results")
@@ -192,14 +196,38 @@ def _study(options) -> int:
             shared["source"] = options.source
         if options.split != "leave_one_out":
             shared["split"] = options.split
-        folder = paths.artifacts() / "notebooks" / f"{dataset}-{options.preset}"
+        folder = _study_folder(dataset, options.preset)
         outcomes = run_all(shared, folder, say=_say, progress=sys.stderr.isatty())
         failed += [o for o in outcomes if o.error]
         _say(f"executed notebooks (.ipynb and .html, with tables and figures): {folder}")
+        _write_report(dataset, options.preset)
     _say(f"runs and other artifacts: {paths.artifacts()}; `contrec runs` lists them")
     if failed:
         print(f"contrec: {len(failed)} failed: {', '.join(str(o.path) for o in failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _study_folder(dataset: str, preset: str) -> Path:
+    return paths.artifacts() / "notebooks" / f"{dataset}-{preset}"
+
+
+def _write_report(dataset: str, preset: str) -> None:
+    from .study.report import write
+
+    _say(f"report, one page to look at: {write(_study_folder(dataset, preset), dataset, preset)}")
+
+
+def _report(options) -> int:
+    from .checks import one_of
+    from .data import SOURCES_OF
+    from .study.config import PRESETS
+
+    one_of("preset", options.preset, tuple(PRESETS))
+    for dataset in options.datasets:
+        one_of("dataset", dataset, tuple(SOURCES_OF))
+    for dataset in options.datasets:
+        _write_report(dataset, options.preset)
+    return 0
 
 
 def _grid(options) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from contrec import cli
 from contrec.data.interactions import DataError
-from contrec.study import runner
+from contrec.study import report, runner
 from contrec.study.runner import Outcome
 
 
@@ -46,6 +46,7 @@ def executed(monkeypatch, tmp_path):
         return [Outcome("00_a", out_dir / "00_a.ipynb", 1.0, parameters["dataset"] == "games" and "cell 1: E" or None)]
 
     monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr(report, "write", lambda folder, dataset, preset: folder / f"{dataset}-{preset}-report.html")
     return calls
 
 
@@ -53,7 +54,8 @@ def test_study_runs_the_notebooks_and_says_where(executed, runs, capsys, tmp_pat
     assert cli.main(["study"]) == 0
     expected = {"dataset": "planted", "preset": "tiny", "recipe": "tuned", "seeds": [0]}
     assert executed == [(expected, tmp_path / "notebooks" / "planted-tiny")] and runs.asked == []
-    assert str(tmp_path / "notebooks" / "planted-tiny") in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert str(tmp_path / "notebooks" / "planted-tiny") in printed and "/planted-tiny-report.html" in printed
 
 
 def test_study_trains_several_recipes_and_seeds_first(executed, runs):

@@ -68,7 +68,8 @@ def headline(dataset: str, this_run: pd.DataFrame | None = None, *, run_dataset:
         run_dataset: dataset of ``this_run``; a planted number never stands in the reproduced column.
     """
     printed = published("contrec_table2")
-    printed = printed[(printed.model == "contrec") & (printed.dataset == dataset)].set_index("metric")
+    printed = printed[(printed.model == "contrec") & (printed.dataset == dataset.removesuffix("_positive"))]
+    printed = printed.set_index("metric")
     recorded = reproduced()
     rows = []
     for metric in METRICS:

@@ -1,0 +1,233 @@
+"""The questions of the study as sections of its report: what belongs to each, its recorded tables, what is not run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from contrec import theme
+from contrec.evaluation import Evaluation
+from contrec.study import efficiency, grid, reconstruction, search, tables
+from contrec.study.config import PRESETS
+from contrec.study.evidence import Record
+from contrec.study.markup import details, intervals, table, text
+from contrec.study.runner import find_notebook, parameters_of
+from contrec.study.views import PAIRS
+
+METRIC = "HR@10"  # of the charts and of paired differences
+ROWS = 40  # at most so many of a recorded file that has no table of its own
+RECORD = "contrec study --datasets {} --source released --preset {} --recipes {} --seeds 0,1,2 --no-notebooks --record"
+
+Gap = tuple[str, str]  # what was not run, and the command that runs it ("" where there is none)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question of the study.
+
+    Attributes:
+        notebook: that answers it.
+        name: in the contents.
+        question: asked here while there is no notebook to ask it.
+        printed: tables of ``data/published`` that belong to it.
+        records: patterns below ``data/reproduced``; a record that names the notebook belongs to it anyway.
+        view: from its records to HTML; None: their rows.
+        gaps: what the study wants recorded and is not; None: anything of this notebook at all.
+    """
+
+    notebook: str
+    name: str
+    question: str
+    printed: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+    view: Callable[[Sequence[Record]], str] | None = None
+    gaps: Callable[[], list[Gap]] | None = None
+
+    @property
+    def anchor(self) -> str:
+        return self.notebook.partition("_")[2].replace("_", "-")
+
+
+def rows(own: Sequence[Record]) -> str:
+    """Recorded files as they are: their first rows."""
+    shown = [(r.frame.head(ROWS), len(r.frame), r.name) for r in own]
+    return "".join(table(f, f"{name}, {len(f)} of {n} rows") for f, n, name in shown)
+
+
+def recording(notebook: str) -> str:
+    """The command that runs a notebook on LastFM and records what it has to record."""
+    wanted = {"dataset": "lastfm", "source": "released", "preset": "laptop", "save_figures": "True"}
+    has = parameters_of(find_notebook(notebook))
+    return " ".join([f"contrec run {notebook}", *(f"-p {k} {v}" for k, v in wanted.items() if k in has)])
+
+
+def recorded_splits() -> list[tuple[str, str, str]]:
+    """Dataset, source and split of all recorded rankings, those with ContRec first."""
+    frame = tables.reproduced()
+    keys = [tuple(key) for key in frame[["dataset", "source", "split"]].drop_duplicates().values]
+    return sorted(keys, key=lambda key: key not in with_contrec())
+
+
+def with_contrec() -> list[tuple[str, str, str]]:
+    """Those for which a ContRec is recorded."""
+    frame = tables.reproduced()
+    own = frame[frame.model == "contrec"]
+    return [tuple(key) for key in own[["dataset", "source", "split"]].drop_duplicates().values]
+
+
+def label(model: str) -> str:
+    """A model of a table as a reader knows it: "contrec tuned/user-token" is "User token alone (tuned)"."""
+    base, slash, variant = model.partition("/")
+    name, _, recipe = base.partition(" ")
+    known = theme.METHODS.get(name + slash + variant)
+    if not known:
+        return model
+    shown = known[0].removeprefix("ContRec: ")
+    return shown[0].upper() + shown[1:] + (f" ({recipe})" if recipe else "")
+
+
+def ranked(key: tuple[str, str, str]) -> pd.DataFrame:
+    """Model, label, kind, value, low, high, published by :data:`METRIC`: one row per model, highest first."""
+    frame = tables.forest(*key)
+    frame = frame[frame.metric == METRIC]
+    printed = frame[frame.kind == "published"].set_index("model").value
+    here = frame[frame.kind == "reproduced"].set_index("model")[["value", "low", "high"]]
+    recipes = {m.split()[0] for m in here.index if " " in m}
+    found = here.reindex([*here.index, *(m for m in printed.index if m not in here.index and m not in recipes)])
+    whose = found.index.map(lambda m: m if "/" in m else m.split()[0])  # a printed ContRec stands beside each recipe
+    found["published"] = printed.reindex(whose).values
+    found["label"] = found.index.map(label)
+    found["kind"] = [_kind(m, run) for m, run in zip(found.index, found.value.notna(), strict=True)]
+    return found.sort_values(["value", "published"], ascending=False).rename_axis("model").reset_index()
+
+
+def _kind(model: str, run: bool) -> str:
+    if not run:
+        return "print"
+    return ("control" if "/" in model else "own") if model.startswith("contrec") else "other"
+
+
+def chart(key: tuple[str, str, str]) -> str:
+    """All models of one dataset and split as dots with intervals, printed values beside them."""
+    frame = ranked(key)
+    kinds = {"other": "Baselines, run here", "own": "ContRec, run here", "control": "Its parts alone, run here"}
+    groups = {
+        name: frame[frame.kind == kind].to_dict("records")
+        for kind, name in (kinds | {"print": "Only in print"}).items()
+    }
+    says = f"{', '.join(key)}: {METRIC}. Dots: run here, with 95 % bootstrap over users. Rings: in print."
+    others, printed = frame[frame.kind == "other"], frame[frame.kind == "own"].published.max()
+    if len(others) and not pd.isna(printed):
+        above = int((others.value > printed).sum())
+        says += f" {above} of the {len(others)} baselines that were run here lie above the printed ContRec."
+    return intervals({name: group for name, group in groups.items() if group}, text(says))
+
+
+def _verdicts(own: Sequence[Record]) -> str:
+    caption = "{}: best continuous against best quantized tokenizer, by held-out MSE at equal rate"
+    rates = reconstruction.RATES[""]
+    found = [(r, reconstruction.verdicts(r.frame, r.entry.get("config", {}).get("rates", rates))) for r in own]
+    return "".join(table(frame, caption.format(r.path.stem)) for r, frame in found)
+
+
+def _trained(own: Sequence[Record]) -> str:
+    """ContRec on every dataset it is printed for, then against its controls on the same users."""
+    printed = pd.concat([tables.headline(d) for d, papers in tables.PRINTED.items() if "contrec" in papers])
+    shown = table(printed.reset_index(drop=True), "ContRec: published, reproduced, verdict")
+    for record in own:
+        ranks = record.path.with_suffix(".ranks.parquet")
+        if ranks.is_file():
+            frame = pd.read_parquet(ranks)
+            frame = frame[frame.model.isin({name for pair in PAIRS for name in pair})]
+            kept = {
+                key: Evaluation(f["rank"].to_numpy(), f["ties"].to_numpy(), f["user"].to_numpy(), True, None, {})
+                for key, f in frame.groupby(["model", "seed"], sort=False)
+            }
+            paired = grid.paired(kept, "contrec", (METRIC,)).drop(columns=["against", "metric"]).round(4)
+            shown += table(paired, f"{record.path.stem}: {METRIC} minus ContRec's, same users, percentage points")
+    return shown
+
+
+def _untrained() -> list[Gap]:
+    frame = tables.reproduced()
+    own = frame[frame.model == "contrec"]
+    printed = [d for d, papers in tables.PRINTED.items() if "contrec" in papers and d not in set(own.dataset)]
+    gaps = [(f"ContRec on {d}", RECORD.format(d, "laptop", "paper,tuned")) for d in printed]
+    presets = [p for p in PRESETS if p not in ("tiny", *own.preset)]
+    return gaps + [(f"preset {p} on lastfm", RECORD.format("lastfm", p, "paper,tuned")) for p in presets]
+
+
+def _compared(own: Sequence[Record]) -> str:
+    """Every recorded dataset: published, reproduced, verdict; then the best trials of recorded searches."""
+    shown = ""
+    for key in recorded_splits():
+        both = [table(tables.comparison(*key, metric), f"{', '.join(key)}: {metric}") for metric in (METRIC, "NDCG@10")]
+        shown += "" if key in with_contrec() else f'<div class="wide">{chart(key)}</div>'
+        shown += details(f"{', '.join(key)}: published, reproduced, verdict", "".join(both))
+    for record in own:
+        if "trial" in record.frame:
+            best = record.frame.loc[record.frame.groupby("model", sort=False)[search.METRIC].idxmax()]
+            shown += details(
+                f"Settings that the search chose: {record.name}", table(best.reset_index(drop=True), record.name)
+            )
+    return shown
+
+
+def _unfilled() -> list[Gap]:
+    """Models of the grid that are not recorded, for each dataset and split."""
+    frame, gaps = tables.reproduced(), []
+    for (dataset, source, split), (names, _) in grid.WANTED.items():
+        here = set(frame.query("dataset == @dataset and source == @source and split == @split").model)
+        missing = [name for name in names if name not in here]
+        which = f": {', '.join(missing)}" if len(missing) < len(names) else ""
+        what = f"{dataset}, {split}: {len(missing)} of {len(names)} models{which}"
+        gaps += [(what, f"contrec study --grid --datasets {dataset} --split {split} --record")] if missing else []
+    return gaps
+
+
+def _costs(own: Sequence[Record]) -> str:
+    """Recorded runs of the bench, and recorded inference beside the published seconds."""
+    shown = ""
+    for record in own:
+        stem, frame = record.path.stem, record.frame
+        if stem.startswith("bench_"):
+            frame = efficiency.bench_table(stem.removeprefix("bench_"))
+        elif {"layout", "part", "seconds"} <= set(frame):
+            beside = efficiency.beside(efficiency.published_cost(stem.split("_")[1]), frame)
+            frame = beside.pivot(index="part", columns="layout", values="seconds")[list(dict.fromkeys(beside.layout))]
+        shown += table(frame.rename_axis(columns=None), f"{record.name}, seconds")
+    return shown
+
+
+SECTIONS = (
+    Section("00_quickstart", "One user", "The whole idea on one user", gaps=list),
+    Section(
+        "01_data", "Data", "Do the data match the papers' Table 1?",
+        ("contrec_table1", "deftrec_table1", "contradictions", "not_available"), gaps=list,
+    ),
+    Section(
+        "02_reconstruction", "Reconstruction", "Which tokenizer keeps an item embedding best?",
+        records=("reconstruction/*",), view=_verdicts,
+    ),
+    Section(
+        "03_training", "ContRec", "Does ContRec beat simple rules, and which part of it does the work?",
+        records=("*_paper.csv", "*_tuned.csv"), view=_trained, gaps=_untrained,
+    ),
+    Section(
+        "04_recommendation", "Recommendation", "How good are the baselines, once all are given the same chance?",
+        ("contrec_table2", "deftrec_table2"), ("*_baselines.csv", "search/*"), _compared, _unfilled,
+    ),
+    Section("05_ablation", "Ablation", "What is left when a part is taken away?", ("deftrec_table5",)),
+    Section("06_hyperparameters", "Hyperparameters", "How much do the settings matter?"),
+    Section(
+        "07_efficiency", "Efficiency", "What does an answer cost, and what is the money spent on?",
+        ("contrec_table4", "deftrec_table4"), ("efficiency/*",), _costs,
+    ),
+    Section(
+        "08_unseen_users", "Unseen users", "How well are users served who were not there in training?",
+        ("contrec_table5", "deftrec_table3"),
+    ),
+    Section("09_case_studies", "Case studies", "What do single lists look like?", ("contrec_table7",)),
+)  # fmt: skip
