@@ -253,14 +253,23 @@ class Recommender:
 
     def recommend_cases(self, cases: Cases, k: int):
         """As :meth:`recommend` for many cases at once; column "case" counts them."""
-        import pandas as pd
-
         positive("k", k)
         known = self.understand(cases)
+        return self.ranked(cases, k, known, self.preference(known))
+
+    def ranked(self, cases: Cases, k: int, known: Understanding, preference: Tensor, text_bonus: float | None = None):
+        """The table of :meth:`recommend_cases` from preferences (B, d): what is understood once can be ranked often.
+
+        Args:
+            known: the understanding of ``cases``.
+            text_bonus: pi of Eq. (22); the config's where None.
+        """
+        import pandas as pd
+
         seen = cases.history_matrix(len(self.catalogue))
         top = hybrid_topk(
-            self.preference(known), self._items(), k, facet=known.facet, facet_items=self.facet_index,
-            seen=(seen.indptr, seen.indices), text_bonus=self.config.text_bonus,
+            preference, self._items(), k, facet=known.facet, facet_items=self.facet_index,
+            seen=(seen.indptr, seen.indices), text_bonus=self.config.text_bonus if text_bonus is None else text_bonus,
         )  # fmt: skip
         ids = top.ids.cpu().numpy()
         texts = [self.answers.text(t, f) for t, f in zip(known.template, known.facet, strict=True)]
