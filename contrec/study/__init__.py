@@ -1,6 +1,7 @@
 """The study around the model: settings, artifacts, provenance, notebooks and tables. Notebooks import from here."""
 
 from contrec.study.browser import Browser
+from contrec.study.browser_state import BrowserState
 from contrec.study.case_pages import case_study
 from contrec.study.cases import (
     case_evaluations,
@@ -53,8 +54,8 @@ from contrec.study.views import (
 )
 
 __all__ = [
-    "Browser", "Config", "batch_cost", "bench_table", "beside", "case_evaluations", "case_ranks", "case_study",
-    "catalogue_cost", "catalogue_table", "cells_of", "channel_variances", "chosen_cases", "chosen_table",
+    "Browser", "BrowserState", "Config", "batch_cost", "bench_table", "beside", "case_evaluations", "case_ranks",
+    "case_study", "catalogue_cost", "catalogue_table", "cells_of", "channel_variances", "chosen_cases", "chosen_table",
     "comparison", "cost_table", "epoch_table", "evaluated", "evaluations", "facet_table", "fill", "fitted", "floor",
     "forest", "found_alone", "grid_results", "headline", "history_cost", "history_lengths", "history_table",
     "language_share", "load_split", "loss_history", "measured_statistics", "overview", "paired", "paired_differences",

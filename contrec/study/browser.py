@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
+from dataclasses import fields
 
 from contrec.data.interactions import Split
 from contrec.diffusion.samplers import SAMPLERS
 from contrec.network import ESTIMATES
 from contrec.recommender import Recommender
-from contrec.study.browser_state import BrowserState
+from contrec.study.browser_state import BrowserState, Settings
 
 OFFERED = 2000  # users in the list of suggestions; the id of any other can be typed
 
@@ -29,7 +30,7 @@ class Browser:
         As :class:`BrowserState`.
     """
 
-    SETTINGS = ("text_bonus", "estimate", "guidance_strength", "n_samples", "sampler", "steps")
+    SETTINGS = tuple(field.name for field in fields(Settings))
 
     def __init__(self, recommender: Recommender, split: Split, user: str | None = None, k: int = 10):
         self.state = BrowserState(recommender, split, user, k)
@@ -48,7 +49,7 @@ class Browser:
         import ipywidgets as w
 
         state, settings = self.state, self.state.settings
-        wide, label = w.Layout(width="100%"), {"description_width": "5.5em"}
+        wide, label = w.Layout(width="auto"), {"description_width": "5.5em"}
         users = [str(u) for u in state.recommender.user_ids[:OFFERED]]
         self.user = w.Combobox(
             value=state.user, options=users, ensure_option=False, continuous_update=False, description="user",
@@ -87,14 +88,14 @@ class Browser:
         left = w.VBox(
             [self.user, w.Label("history, newest last"), self.history, w.HBox([self.remove, self.reset]), self.search,
              self.found, self.add],
-            layout=w.Layout(width="32%", min_width="260px"),
+            layout=w.Layout(flex="1 1 280px"),
         )  # fmt: skip
         settings_box = w.GridBox(
             [self.text_bonus, self.estimate, self.guidance_strength, self.sampler, self.n_samples, self.steps],
-            layout=w.Layout(grid_template_columns="1fr 1fr", width="100%"),
+            layout=w.Layout(grid_template_columns="repeat(auto-fit, minmax(260px, 1fr))"),
         )
-        right = w.VBox([settings_box, self.message, self.output], layout=w.Layout(width="66%", min_width="420px"))
-        self.box = w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", justify_content="space-between"))
+        right = w.VBox([settings_box, self.message, self.output], layout=w.Layout(flex="2 1 460px"))
+        self.box = w.HBox([left, right], layout=w.Layout(flex_flow="row wrap"))
 
     # -- from widgets to the state -----------------------------------------------------------------------------------
 

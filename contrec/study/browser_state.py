@@ -142,13 +142,13 @@ class BrowserState:
 
     def table(self) -> pd.DataFrame:
         """The first k: rank, before (rank of the item in the user's own history's ranking with the recommender's own
-        settings; "-" where it was seen then), title, score, cosine, bonus, facets, target ("target" or "")."""
+        settings; missing where it was seen then), title, score, cosine, bonus, facets, target ("target" or "")."""
         top = self.ranking().head(self.k)
         facets = self.recommender.catalogue.facets
         return pd.DataFrame(
             {
                 "rank": top["rank"],
-                "before": [str(self._before.get(i, "-")) for i in top["index"]],
+                "before": pd.array([self._before.get(i) for i in top["index"]], dtype="Int64"),
                 **{name: top[name] for name in ("title", "score", "cosine", "bonus")},
                 "facets": [", ".join(facets[i][:3]) for i in top["index"]],
                 "target": ["target" if i == self.target else "" for i in top["index"]],

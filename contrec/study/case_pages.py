@@ -33,7 +33,7 @@ def why(ranking: pd.DataFrame, target: int, named: str, facets: tuple[str, ...])
         return "The target stands in the history, so it cannot be recommended."
     row, last = ranking.iloc[place[0]], ranking.iloc[min(TOP, len(ranking)) - 1]
     alone = 1 + int((ranking.cosine > row.cosine).sum())
-    text = f"Rank {row['rank']} of {len(ranking)}: score {row.score:.3f}, that of rank {last['rank']} is "
+    text = f"Rank {int(row['rank'])} of {len(ranking)}: score {row.score:.3f}, that of rank {int(last['rank'])} is "
     text += f"{last.score:.3f}; by cosine alone ({row.cosine:.3f}) rank {alone}. "
     if named in facets:
         return text + f"The text names {named!r}, which the target has: its bonus is π = {row.bonus:.2f}."
@@ -108,14 +108,15 @@ def table_html(frame: pd.DataFrame, marked=None, digits: int = 3) -> str:
     numbers = [pd.api.types.is_numeric_dtype(frame[c]) for c in frame]
 
     def cell(value, number: bool, tag: str = "td") -> str:
-        shown = f"{value:.{digits}f}" if isinstance(value, float) else str(value)
-        return f'<{tag} style="text-align:{"right" if number else "left"}">{html.escape(shown)}</{tag}>'
+        shown = "-" if pd.isna(value) else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+        look = f"text-align:{'right' if number else 'left'};padding:2px 8px"
+        return f'<{tag} style="{look}">{html.escape(shown)}</{tag}>'
 
     lines = ["".join(cell(c, n, "th") for c, n in zip(frame, numbers, strict=True))]
     lines += ["".join(cell(v, n) for v, n in zip(row, numbers, strict=True)) for row in frame.itertuples(index=False)]
     look = ["", *(' style="font-weight:bold;background:rgba(213,94,0,0.18)"' if m else "" for m in marked)]
     rows = "".join(f"<tr{style}>{line}</tr>" for style, line in zip(look, lines, strict=True))
-    return f'<table style="margin:4px 0">{rows}</table>'
+    return f'<table style="margin:4px 0;border-collapse:collapse;line-height:1.4">{rows}</table>'
 
 
 def case_study(recommender: Recommender, split: Split, chosen: pd.DataFrame, rule: str) -> CaseStudy:

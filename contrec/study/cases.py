@@ -185,7 +185,9 @@ def shift_table(
     interval = np.full((2, len(models)), np.nan)
     if all(map(len, groups)):
         parts = np.column_stack([kept, hit * kept[:, None], hit * ~kept[:, None]]).astype(float)
-        share, of_kept, of_shift = np.split(bootstrap_means(parts, n_boot, seed), [1, 1 + len(models)], axis=1)
+        draws = bootstrap_means(parts, n_boot, seed)
+        draws = draws[(draws[:, 0] > 0) & (draws[:, 0] < 1)]  # a draw may miss a small group
+        share, of_kept, of_shift = np.split(draws, [1, 1 + len(models)], axis=1)
         interval = np.percentile(of_kept / share - of_shift / (1 - share), [2.5, 97.5], axis=0)
     frame = pd.DataFrame(dict(zip(columns, means, strict=True)), index=models)
     return frame.assign(
