@@ -200,6 +200,8 @@ def test_history_and_user_change_the_shown_table(browser, fitted):
 
 
 def test_what_is_refused_is_told_and_the_widgets_go_back(browser):
+    browser.history.value = (0,)
+    browser.remove.click()  # what was changed by hand stays, too
     shown, user = browser.output.value, browser.user.value
     browser.user.value = "nobody"
     assert "unknown user" in browser.message.value
