@@ -69,7 +69,7 @@ def test_a_page_shows_the_plain_form_of_a_widget(notebooks, tmp_path):
     )
     outcome = runner.run_notebook("00_a", {}, tmp_path / "out")
     page, view = outcome.path.with_suffix(".html").read_text(), "application/vnd.jupyter.widget-view+json"
-    assert "<i>the first state</i>" in page and f'type="{view}"' not in page
+    assert "<i>the first state</i>" in page and f'<script type="{view}">' not in page
     assert view in outcome.path.read_text()  # the notebook itself keeps the widget
 
 
