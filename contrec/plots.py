@@ -242,6 +242,7 @@ def denoising_path(
     history: Sequence[int],
     labels: Sequence[str],
     *,
+    preference=None,
     top_k: int = 10,
     subtitle: str = "",
 ):
@@ -253,13 +254,15 @@ def denoising_path(
         target: index of the item to be found.
         history: indices of the items seen before.
         labels: title of each item, length m.
+        preference: what the list is ranked by, shape (d,), where that is not the end of the path (an estimate other
+            than one sample). Only its direction counts: it is drawn at the items' mean length.
         top_k: how many nearest items (by cosine, as Eq. (22) without text; history left out) are ringed, and numbered
             in the right panel, which enlarges the box of the left one.
         subtitle: dataset, preset, seeds.
 
     Returns:
-        (figure, frame with role ("path", "history", "target", "top"), step or rank, item, title, x, y). Two axes lose
-        most of the distances: what looks near may be far.
+        (figure, frame with role ("path", "preference" if one was given, "history", "target", "top"), step or rank,
+        item, title, x, y). Two axes lose most of the distances: what looks near may be far.
     """
     trajectory, items = (np.asarray(a, dtype=np.float64) for a in (trajectory, items))
     if trajectory.ndim != 2 or items.ndim != 2 or trajectory.shape[1] != items.shape[1] or len(labels) != len(items):
@@ -270,7 +273,11 @@ def denoising_path(
     axes_ = np.linalg.svd(items - centre, full_matrices=False)[2][:2]
     axes_ *= np.sign(axes_[np.arange(2), np.abs(axes_).argmax(1)])[:, None]  # the sign of an axis is arbitrary: fix it
     path, points = (trajectory - centre) @ axes_.T, (items - centre) @ axes_.T
-    cosine = items @ trajectory[-1] / np.maximum(np.linalg.norm(items, axis=1), 1e-12)
+    length = np.maximum(np.linalg.norm(items, axis=1), 1e-12)
+    answer = trajectory[-1] if preference is None else np.asarray(preference, dtype=np.float64)
+    cosine = items @ answer / length
+    answer = answer if preference is None else answer * length.mean() / max(np.linalg.norm(answer), 1e-12)
+    answer = ((answer - centre) @ axes_.T)[None]
     cosine[history] = -np.inf
     top = np.argsort(-cosine, kind="stable")[: min(top_k, len(items) - len(history))]
     figure, panels = new(1, 2, height=2.5)
@@ -281,15 +288,18 @@ def denoising_path(
         _mark(ax, points[history], "s", METHODS["deftrec"][1], "history", size=3)
         _mark(ax, points[top], "o", BLACK, f"top {len(top)}", hollow=True, size=6.5 if zoom else 4.5)
         _mark(ax, points[[target]], "*", METHODS["sasrec"][1], f"target: {plain(labels[target], 24)}", size=7)
-        _mark(ax, path[-1:], "X", VERMILLION, "preference")
+        if preference is not None:
+            _mark(ax, path[-1:], "d", VERMILLION, "one sample")
+        _mark(ax, answer, "X", VERMILLION, "preference")
         ax.set(xlabel="first principal axis", ylabel="" if zoom else "second principal axis")
-    near = np.vstack([points[top], points[[target]], path[-1:]])
+    near = np.vstack([points[top], points[[target]], answer])
     _zoom(*panels, near.min(0), near.max(0))
     for rank, item in enumerate(top, start=1):
         panels[1].annotate(str(rank), points[item], xytext=(3, 3), textcoords="offset points", fontsize=6, zorder=6)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     _subtitle(figure, subtitle)
     rows = [("path", step, -1, "", *xy) for step, xy in enumerate(path)]
+    rows += [("preference", 0, -1, "", *xy) for xy in answer if preference is not None]
     for role, ids in (("history", history), ("target", [target]), ("top", top)):
         rows += [(role, place, int(i), str(labels[i]), *points[i]) for place, i in enumerate(ids, start=1)]
     return figure, pd.DataFrame(rows, columns=["role", "step", "item", "title", "x", "y"])

@@ -288,11 +288,22 @@ class Recommender:
 
     def recommend_cases(self, cases: Cases, k: int):
         """As :meth:`recommend` for many cases at once; column "case" counts them."""
-        import pandas as pd
-
         positive("k", k)
         known = self.understand(cases)
-        top = self._topk(self.preference(known), known.facet, cases, k)
+        return self.ranked(cases, k, known, self.preference(known))
+
+    def ranked(self, cases: Cases, k: int, known: Understanding, preference: Tensor, text_bonus: float | None = None):
+        """The table of :meth:`recommend_cases` from preferences (B, d): what is understood once can be ranked often.
+
+        Args:
+            known: the understanding of ``cases``.
+            text_bonus: pi of Eq. (22); the config's where None.
+        """
+        import pandas as pd
+
+        top = self._topk(
+            preference, known.facet, cases, k, self.config.text_bonus if text_bonus is None else text_bonus
+        )
         ids = top.ids.cpu().numpy()
         texts = [self.answers.text(t, a) for t, a in zip(known.template, known.answer, strict=True)]
         return pd.DataFrame(
@@ -308,13 +319,13 @@ class Recommender:
             }
         )
 
-    def _topk(self, preference: Tensor, facet: np.ndarray, cases: Cases, k: int) -> TopK:
+    def _topk(self, preference: Tensor, facet: np.ndarray, cases: Cases, k: int, text_bonus: float) -> TopK:
         """The k best unseen items of each case; "cosine" stays the cosine where something else is ranked by."""
         seen, items = cases.history_matrix(len(self.catalogue)), self._items()
         if self.config.score == "cosine":
             return hybrid_topk(
                 preference, items, k, facet=facet, facet_items=self.facet_index, seen=(seen.indptr, seen.indices),
-                text_bonus=self.config.text_bonus,
+                text_bonus=text_bonus,
             )  # fmt: skip
         scores = self.scores_of(preference, facet)
         rows = torch.from_numpy(np.repeat(np.arange(len(cases)), np.diff(seen.indptr))).to(scores.device)

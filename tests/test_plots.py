@@ -224,6 +224,18 @@ def test_denoising_path_finds_the_planted_target(rng):
     assert (points**2).sum() == pytest.approx((values[:2] ** 2).sum())
 
 
+def test_denoising_path_rings_what_another_estimate_ranks(rng):
+    way, items, target, seen, labels = path(rng)
+    other = next(i for i in range(len(items)) if i not in (target, *seen))
+    _, frame = plots.denoising_path(way, items, target, seen, labels, preference=7 * items[other])
+    assert frame.loc[frame["role"] == "top", "item"].iloc[0] == other
+    marked = frame[frame["role"] == "preference"]
+    # drawn at the items' mean length, whatever its own
+    again = plots.denoising_path(way, items, target, seen, labels, preference=items[other])[1]
+    np.testing.assert_allclose(marked[["x", "y"]], again.loc[again["role"] == "preference", ["x", "y"]])
+    assert len(marked) == 1 and "preference" not in set(plots.denoising_path(*path(rng))[1]["role"])
+
+
 def test_denoising_path_does_not_depend_on_the_order_of_items(rng):
     """The sign of a principal axis is arbitrary; a fixed one keeps figures comparable."""
     way, items, target, seen, labels = path(rng)

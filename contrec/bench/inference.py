@@ -101,7 +101,7 @@ def split_by_part(recommender: Recommender, cases: Cases, repeats: int = 3) -> p
 
 def answer_ids(recommender: Recommender, known: Understanding) -> list[np.ndarray]:
     """Token ids of the preference texts."""
-    return [recommender.answers.ids[t][f] for t, f in zip(known.template, known.facet, strict=True)]
+    return [recommender.answers.ids[t][a] for t, a in zip(known.template, known.answer, strict=True)]
 
 
 @torch.no_grad()

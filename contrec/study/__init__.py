@@ -1,5 +1,17 @@
 """The study around the model: settings, artifacts, provenance, notebooks and tables. Notebooks import from here."""
 
+from contrec.study.browser import Browser
+from contrec.study.browser_state import BrowserState
+from contrec.study.case_pages import case_study
+from contrec.study.cases import (
+    case_evaluations,
+    case_ranks,
+    chosen_cases,
+    found_alone,
+    recorded_ranks,
+    recorded_shift,
+    shift_table,
+)
 from contrec.study.config import Config, recipe_table
 from contrec.study.efficiency import (
     batch_cost,
@@ -16,6 +28,7 @@ from contrec.study.efficiency import (
 from contrec.study.fitting import fitted, load_split
 from contrec.study.grid import cells_of, evaluations, fill, overview, paired, spread
 from contrec.study.grid import results as grid_results
+from contrec.study.printed_cases import printed_cells, printed_sequences, released_games
 from contrec.study.runs import evaluated, floor, results, train_runs
 from contrec.study.search import chosen_table
 from contrec.study.tables import comparison, forest, headline, ranking, ranking_table, seen_kept
@@ -41,11 +54,13 @@ from contrec.study.views import (
 )
 
 __all__ = [
-    "Config", "batch_cost", "bench_table", "beside", "catalogue_cost", "catalogue_table", "cells_of",
-    "channel_variances", "chosen_table", "comparison", "cost_table", "epoch_table", "evaluated", "evaluations",
-    "facet_table", "fill", "fitted", "floor", "forest", "grid_results", "headline", "history_cost", "history_lengths",
-    "history_table", "language_share", "load_split", "loss_history", "measured_statistics", "overview",
-    "paired", "paired_differences", "path_among_items", "prompt_text", "published_cost", "quick_check",
-    "ranking", "ranking_table", "recipe_table", "record_costs", "results", "sampling_cost", "save_figure", "seen_kept",
-    "split_table", "spread", "subtitle", "text_accuracy", "tokenizer_health", "tokens_of", "train_runs",
+    "Browser", "BrowserState", "Config", "batch_cost", "bench_table", "beside", "case_evaluations", "case_ranks",
+    "case_study", "catalogue_cost", "catalogue_table", "cells_of", "channel_variances", "chosen_cases", "chosen_table",
+    "comparison", "cost_table", "epoch_table", "evaluated", "evaluations", "facet_table", "fill", "fitted", "floor",
+    "forest", "found_alone", "grid_results", "headline", "history_cost", "history_lengths", "history_table",
+    "language_share", "load_split", "loss_history", "measured_statistics", "overview", "paired", "paired_differences",
+    "path_among_items", "printed_cells", "printed_sequences", "prompt_text", "published_cost", "quick_check",
+    "ranking", "ranking_table", "recipe_table", "record_costs", "recorded_ranks", "recorded_shift", "released_games",
+    "results", "sampling_cost", "save_figure", "seen_kept", "shift_table", "split_table", "spread", "subtitle",
+    "text_accuracy", "tokenizer_health", "tokens_of", "train_runs",
 ]  # fmt: skip

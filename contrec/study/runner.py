@@ -167,6 +167,10 @@ def _this_interpreter() -> Iterator[None]:
 
 
 def _html(notebook) -> str:
+    """The notebook as a page. No kernel answers there, so a widget that also has a plain form is shown in that form."""
     from nbconvert import HTMLExporter
 
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
+        if "text/html" in output.get("data", {}):
+            output["data"].pop("application/vnd.jupyter.widget-view+json", None)
     return HTMLExporter().from_notebook_node(notebook)[0]

@@ -153,9 +153,8 @@ def path_among_items(recommender: Recommender, split: Split, case: int, trajecto
 
 def text_accuracy(recommender: Recommender, split: Split) -> pd.DataFrame:
     """How often the target has the facet that the text names, over test cases, beside two simple rules."""
-    facets, answers = split.catalogue.facets, split.catalogue.answers
-    known = recommender.understand(split.test)
-    named = {"preference text": [answers[f] for f in known.facet]}
+    facets, values = split.catalogue.facets, recommender.answers.values
+    named = {"preference text": [values[a] for a in recommender.understand(split.test).answer]}
     most = facet_table(split).facet.iloc[0]
     named["most frequent facet"] = [most] * len(split.test)
     usual = []

@@ -61,6 +61,18 @@ def test_a_notebook_runs_here_with_its_parameters(notebooks, tmp_path, monkeypat
     assert os.environ["JUPYTER_PATH"] == str(tmp_path / "none")
 
 
+def test_a_page_shows_the_plain_form_of_a_widget(notebooks, tmp_path):
+    write(
+        notebooks / "00_a.ipynb",
+        "import ipywidgets; from IPython.display import display; slider = ipywidgets.IntSlider(3)",
+        "display({**slider._repr_mimebundle_(), 'text/html': '<i>the first state</i>'}, raw=True)",
+    )
+    outcome = runner.run_notebook("00_a", {}, tmp_path / "out")
+    page, view = outcome.path.with_suffix(".html").read_text(), "application/vnd.jupyter.widget-view+json"
+    assert "<i>the first state</i>" in page and f'<script type="{view}">' not in page
+    assert view in outcome.path.read_text()  # the notebook itself keeps the widget
+
+
 def test_another_kernel_named_python3_is_not_taken(notebooks, tmp_path, monkeypatch):
     spec = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
     spec.parent.mkdir(parents=True)
