@@ -19,6 +19,17 @@ from contrec.study.grid import results as grid_results
 from contrec.study.runs import evaluated, floor, results, train_runs
 from contrec.study.search import chosen_table
 from contrec.study.tables import comparison, forest, headline, ranking, ranking_table, seen_kept
+from contrec.study.unseen import (
+    recorded_runs,
+    served,
+    unseen_gaps,
+    unseen_groups,
+    unseen_models,
+    unseen_rows,
+    unseen_runs,
+    unseen_table,
+    user_lengths,
+)
 from contrec.study.views import (
     catalogue_table,
     channel_variances,
@@ -46,6 +57,8 @@ __all__ = [
     "facet_table", "fill", "fitted", "floor", "forest", "grid_results", "headline", "history_cost", "history_lengths",
     "history_table", "language_share", "load_split", "loss_history", "measured_statistics", "overview",
     "paired", "paired_differences", "path_among_items", "prompt_text", "published_cost", "quick_check",
-    "ranking", "ranking_table", "recipe_table", "record_costs", "results", "sampling_cost", "save_figure", "seen_kept",
-    "split_table", "spread", "subtitle", "text_accuracy", "tokenizer_health", "tokens_of", "train_runs",
+    "ranking", "ranking_table", "recipe_table", "record_costs", "recorded_runs", "results", "sampling_cost",
+    "save_figure", "seen_kept", "served", "split_table", "spread", "subtitle", "text_accuracy", "tokenizer_health",
+    "tokens_of", "train_runs", "unseen_gaps", "unseen_groups", "unseen_models", "unseen_rows", "unseen_runs",
+    "unseen_table", "user_lengths",
 ]  # fmt: skip
