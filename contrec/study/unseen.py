@@ -92,6 +92,8 @@ def unseen_groups(kept: Kept, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
 
 def unseen_table(kept: Kept, metric: str = "HR@10", digits: int = 4) -> pd.DataFrame:
     """The groups as a page shows them: a row per model, "value [low, high]" per group with the number of users."""
+    if not kept:
+        return pd.DataFrame(index=["not run"])
     frame = unseen_groups(kept, [metric])
     shown = [f"{r.value:.{digits}f} [{r.low:.{digits}f}, {r.high:.{digits}f}]" for r in frame.itertuples()]
     frame = frame.assign(shown=shown, group=[f"{r.group} (n = {r.n_users})" for r in frame.itertuples()])
