@@ -34,6 +34,8 @@ from contrec.study.views import (
     catalogue_table,
     channel_variances,
     epoch_table,
+    example_file,
+    export,
     facet_table,
     history_lengths,
     history_table,
@@ -54,6 +56,7 @@ from contrec.study.views import (
 __all__ = [
     "Config", "batch_cost", "bench_table", "beside", "catalogue_cost", "catalogue_table", "cells_of",
     "channel_variances", "chosen_table", "comparison", "cost_table", "epoch_table", "evaluated", "evaluations",
+    "example_file", "export",
     "facet_table", "fill", "fitted", "floor", "forest", "grid_results", "headline", "history_cost", "history_lengths",
     "history_table", "language_share", "load_split", "loss_history", "measured_statistics", "overview",
     "paired", "paired_differences", "path_among_items", "prompt_text", "published_cost", "quick_check",

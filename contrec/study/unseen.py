@@ -98,7 +98,8 @@ def unseen_table(kept: Kept, metric: str = "HR@10", digits: int = 4) -> pd.DataF
     shown = [f"{r.value:.{digits}f} [{r.low:.{digits}f}, {r.high:.{digits}f}]" for r in frame.itertuples()]
     frame = frame.assign(shown=shown, group=[f"{r.group} (n = {r.n_users})" for r in frame.itertuples()])
     table = frame.pivot(index="model", columns="group", values="shown")
-    return table.loc[list(dict.fromkeys(frame.model)), list(dict.fromkeys(frame.group))].rename_axis(columns=None)
+    table = table.loc[list(dict.fromkeys(frame.model)), list(dict.fromkeys(frame.group))]
+    return table.fillna("-").rename_axis(columns=None)
 
 
 def unseen_gaps(kept: Kept, metrics: Sequence[str] = ("HR@10", "NDCG@10")) -> pd.DataFrame:
