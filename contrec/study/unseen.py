@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -38,26 +39,30 @@ def unseen_runs(config: Config, models: Sequence[str] | None = None, progress: b
         models: baselines, and "contrec"; None: :func:`unseen_models`.
     """
     kept: dict[str, list[Evaluation]] = {}
-    for name in models or unseen_models(config):
-        for seed in config.seeds[:1] if name in DETERMINISTIC else config.seeds:
-            contrec = name == "contrec"
-            folder = runs.evaluated(config, seed, progress) if contrec else runs.floor(config, name, seed, progress)
-            for model, evaluation in runs.kept_evaluations(folder).items():
-                kept.setdefault(model, []).append(evaluation)
+    for _, _, folder in _folders(config, models, progress):
+        for model, evaluation in runs.kept_evaluations(folder).items():
+            kept.setdefault(model, []).append(evaluation)
     return kept
 
 
 def unseen_rows(config: Config, models: Sequence[str] | None = None) -> pd.DataFrame:
     """The same as rows in the columns of ``data/reproduced``, for ``tables.comparison``."""
     frames = []
-    for name in models or unseen_models(config):
-        for seed in config.seeds[:1] if name in DETERMINISTIC else config.seeds:
-            contrec = name == "contrec"
-            folder = runs.evaluated(config, seed) if contrec else runs.floor(config, name, seed)
-            run = {"recipe": config.recipe, "preset": config.preset} if contrec else {"recipe": "", "preset": ""}
-            frames.append(runs.rows_of(config, folder, seed, **run))
+    for name, seed, folder in _folders(config, models):
+        run = {"recipe": config.recipe, "preset": config.preset} if name == "contrec" else {"recipe": "", "preset": ""}
+        frames.append(runs.rows_of(config, folder, seed, **run))
     rows = pd.concat(frames, ignore_index=True)
     return rows[~rows.model.str.match(VARIANTS)].reset_index(drop=True)
+
+
+def _folders(config: Config, models: Sequence[str] | None, progress: bool = False) -> Iterator[tuple[str, int, Path]]:
+    """Model, seed and the folder of its evaluations, made where it is missing."""
+    for name in models or unseen_models(config):
+        for seed in config.seeds[:1] if name in DETERMINISTIC else config.seeds:
+            if name == "contrec":
+                yield name, seed, runs.evaluated(config, seed, progress)
+            else:
+                yield name, seed, runs.floor(config, name, seed, progress)
 
 
 def recorded_runs(dataset: str, source: str, preset: str = "laptop", recipe: str = "tuned") -> dict[str, list]:
