@@ -29,6 +29,7 @@ from contrec.study.unseen import (
     unseen_runs,
     unseen_table,
     user_lengths,
+    whole_hits,
 )
 from contrec.study.views import (
     catalogue_table,
@@ -63,5 +64,5 @@ __all__ = [
     "ranking", "ranking_table", "recipe_table", "record_costs", "recorded_runs", "results", "sampling_cost",
     "save_figure", "seen_kept", "served", "split_table", "spread", "subtitle", "text_accuracy", "tokenizer_health",
     "tokens_of", "train_runs", "unseen_gaps", "unseen_groups", "unseen_models", "unseen_rows", "unseen_runs",
-    "unseen_table", "user_lengths",
+    "unseen_table", "user_lengths", "whole_hits",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from contrec.study import runs, search
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.grid import DETERMINISTIC
+from contrec.study.published import half_unit, published
 from contrec.study.runs import INSIDE, SEEN
 from contrec.study.tables import METRICS
 
@@ -163,3 +164,23 @@ def served(models: Sequence[str], config: Config) -> pd.DataFrame:
                 inside, outside = "a learned vector", "cannot with it; folded in from the visible history instead"
         rows.append((name, inside, outside))
     return pd.DataFrame(rows, columns=["model", "in training it uses", "for unseen users it uses"])
+
+
+def whole_hits(table: str, dataset: str, n_users: int) -> pd.DataFrame:
+    """Whether printed hit rates can be counts of hits among so many users, asked once each.
+
+    Args:
+        table: of ``data/published`` ("deftrec_table3").
+        dataset: as in its column.
+        n_users: how many were asked.
+
+    Returns:
+        model, HR@10 as printed, hits (printed x users), possible: whether a whole number of hits rounds to the printed
+        digits.
+    """
+    printed = published(table)
+    printed = printed[(printed.dataset == dataset) & (printed.metric == "HR@10")]
+    hits = printed.value * n_users
+    gap = ((hits.round() / n_users) - printed.value).abs()
+    possible = gap <= printed.digits.map(half_unit) * (1 + 1e-9)
+    return pd.DataFrame({"model": printed.model, "HR@10": printed.digits, "hits": hits, "possible": possible})

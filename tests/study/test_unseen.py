@@ -151,3 +151,13 @@ def test_seeds_are_averaged_user_by_user():
     kept = {"mf": [one([1, 1, 0, 0]), one([1, 0, 0, 0])], "mf/in-training": [one([1, 0, 0, 0])]}
     frame = unseen.unseen_groups(kept, ["HR@10"]).set_index("group")
     assert frame.value["unseen"] == 0.375 and frame.value["same users, in training"] == 0.25
+
+
+def test_printed_rates_are_held_against_whole_hits(monkeypatch):
+    rows = {"dataset": "software", "metric": "HR@10", "model": ["a", "b", "c"]}
+    made = pd.DataFrame({**rows, "value": [0.1176, 0.1232, 0.5], "digits": ["0.1176", "0.1232", "0.5000"]})
+    monkeypatch.setattr(unseen, "published", lambda _: made)
+    found = unseen.whole_hits("any", "software", 68)
+    assert found.possible.tolist() == [True, False, True]  # 8 / 68 = .11765, 8.4 / 68, 34 / 68
+    assert found.hits.round(1).tolist() == [8.0, 8.4, 34.0]
+    assert unseen.whole_hits("any", "software", 10_000).possible.all()  # four digits are fractions of 10,000
