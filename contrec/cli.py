@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument("--seeds", type=_numbers, metavar="N,...", help="one training run each; default: 0")
     study.add_argument("--models", type=_words, metavar="NAME,...", help="contrec (default)")
     study.add_argument("--source", help="raw (default) | released | sample (of software)")
-    study.add_argument("--split", help="leave_one_out (default) | time_point")
+    study.add_argument("--split", help="leave_one_out (default) | time_point | unseen_users")
     study.add_argument("--processes", type=int, default=1, metavar="N", help="training processes (GPUs); default: 1")
     study.add_argument("--grid", action="store_true", help="fill the grid of baselines, cheapest first, instead")
     study.add_argument("--workers", type=int, default=1, metavar="N", help="processes of the grid, one thread each")

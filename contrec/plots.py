@@ -17,6 +17,7 @@ __all__ = [
     "reconstruction",
     *("ranking_intervals", "trade_off"),
     "save",
+    "unseen_users",
 ]
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 BOOTSTRAP = "95 % bootstrap over users"
@@ -515,5 +516,44 @@ def trade_off(
     ax.set(xlabel="seconds of diffusion per batch", ylabel=metric)
     ax.set_ylim(bottom=0)
     figure.legend(loc="outside lower center", ncols=1, title=f"bars: {interval}", title_fontsize=6.5)
+    _subtitle(figure, subtitle)
+    return figure, frame
+
+
+@_themed
+def unseen_users(groups: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "NDCG@10"), subtitle: str = ""):
+    """Rates of models on users outside training beside those on the same users in it (the kind of Table 5, ContRec).
+
+    Args:
+        groups: columns model, group, metric, value, low, high, n_users, as ``study.unseen_groups`` gives them; groups
+            stand in their order of appearance.
+        metrics: one panel each.
+        subtitle: dataset, preset, seeds.
+
+    Returns:
+        (figure, frame with model, group, metric, value, low, high, n_users).
+    """
+    _need(groups, "model", "group", "metric", "value", "low", "high", "n_users")
+    frame = groups[groups["metric"].isin(metrics)].reset_index(drop=True)
+    names, kinds = rank_order(frame["model"]), list(dict.fromkeys(frame["group"]))
+    labels = {name: look[0] for name, look in style(names).items()}
+    looks = dict(zip(kinds, ((VERMILLION, "o"), (METHODS["deftrec"][1], "D"), (GREY, "|")), strict=False))
+    figure, axes = new(1, len(metrics), height=0.9 + 0.21 * len(names), sharey=True, squeeze=False)
+    for ax, metric in zip(axes[0], metrics, strict=True):
+        for kind, (colour, marker) in looks.items():
+            line = frame[(frame["metric"] == metric) & (frame["group"] == kind)]
+            y = [names.index(name) + 0.22 * (kinds.index(kind) - (len(kinds) - 1) / 2) for name in line["model"]]
+            ax.hlines(y, line["low"], line["high"], color=colour, lw=1.0)
+            n = ", ".join(str(n) for n in dict.fromkeys(line["n_users"]))
+            ax.plot(line["value"], y, ls="", marker=marker, color=colour, label=f"{kind} (n = {n})")
+        ax.set(xlabel=metric, ylim=(len(names) - 0.4, -0.6))
+        ax.set_yticks(range(len(names)), [labels[name] for name in names])
+        ax.tick_params(axis="y", length=0)
+        ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
+        ax.grid(axis="x", color="#E5E5E5", lw=0.5)
+    title = f"bars: {BOOTSTRAP}"
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=1, title=title, title_fontsize=6.5
+    )
     _subtitle(figure, subtitle)
     return figure, frame

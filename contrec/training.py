@@ -149,10 +149,9 @@ def fit(
     Returns:
         One dict per epoch: mean losses, "validation", "seconds", "best" (whether it was the best so far).
     """
-    from accelerate import Accelerator
     from tqdm.auto import tqdm
 
-    accelerator = Accelerator(cpu=next(module.parameters()).device.type == "cpu")
+    accelerator = _accelerator(next(module.parameters()).device)
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     optimizer = OPTIMIZERS[config.optimizer](parameters.values(), lr=config.lr, weight_decay=config.weight_decay)
     wrapped, optimizer = accelerator.prepare(module, optimizer)
@@ -188,6 +187,20 @@ def fit(
     accelerator.wait_for_everyone()  # the caller may remove the folder
     module.eval()
     return state.history
+
+
+def _accelerator(device: torch.device):
+    """Accelerate for a module on this device.
+
+    Its state is one for the whole process. Where a module before was trained on the other kind of device, as LightGCN
+    on the CPU is before a GPU model, the state is made anew; several processes always share one kind.
+    """
+    from accelerate import Accelerator, PartialState
+    from accelerate.state import AcceleratorState
+
+    if AcceleratorState._shared_state and PartialState().device.type != device.type:
+        AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=device.type == "cpu")
 
 
 def _epoch(

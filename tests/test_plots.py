@@ -86,6 +86,15 @@ def figures(rng):
     growth = pd.DataFrame(
         {"layout": "contrec", "items": [10**3, 10**5, 10**7], "seconds": [0.01, 0.2, 9], "MiB": [20, 50, 150]}
     )
+    groups = pd.DataFrame(
+        [
+            (model, group, metric, 0.1 + 0.01 * place, 0.05, 0.2, n)
+            for model in ("popularity", "contrec/direct-head", "contrec")
+            for metric in ("HR@10", "NDCG@10")
+            for place, (group, n) in enumerate((("unseen", 20), ("same users, in training", 20), ("other users", 380)))
+        ],
+        columns=["model", "group", "metric", "value", "low", "high", "n_users"],
+    )
     return {
         "loss": lambda: plots.loss_curves(history(rng), subtitle="Planted, tiny, 3 seeds"),
         "ranking": lambda: plots.ranking_intervals(results(), subtitle="LastFM, tiny, 1 seed"),
@@ -96,10 +105,11 @@ def figures(rng):
         "parts": lambda: plots.cost_by_part(costs, subtitle="Planted"),
         "growth": lambda: plots.cost_curves(growth, "items", xlabel="items", subtitle="Planted"),
         "sampling": lambda: plots.trade_off(sampling, subtitle="Planted"),
+        "unseen": lambda: plots.unseen_users(groups, subtitle="Planted"),
     }
 
 
-NAMES = ["loss", "ranking", "variance", "path", "lengths", "reconstruction", "parts", "growth", "sampling"]
+NAMES = ["loss", "ranking", "variance", "path", "lengths", "reconstruction", "parts", "growth", "sampling", "unseen"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -298,6 +308,16 @@ def test_trade_off_numbers_the_points_of_a_line_only():
     frame = pd.DataFrame(rows, columns=["kind", "n", "seconds", "HR@10"]).assign(low=0.1, high=0.4)
     figure, _ = plots.trade_off(frame)
     assert [t.get_text() for t in figure.axes[0].texts] == ["1", "20"]
+
+
+def test_unseen_users_says_how_many_there_are_and_orders_models(rng):
+    figure, frame = figures(rng)["unseen"]()
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["unseen (n = 20)", "same users, in training (n = 20)", "other users (n = 380)"]
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels == ["Popularity", "ContRec", "ContRec: direct head"] and len(frame) == 18
+    dots = {tuple(line.get_xdata()) for line in figure.axes[0].get_lines()}
+    assert (0.1,) * 3 in {tuple(np.round(d, 3)) for d in dots}
 
 
 def test_missing_columns_are_named():

@@ -248,3 +248,16 @@ def test_gradients_are_clipped(monkeypatch):
 def test_settings_out_of_range_are_named(setting, value):
     with pytest.raises(ValueError, match=f"^{setting} must .*{value}"):
         TrainingConfig(**{setting: value})
+
+
+def test_a_module_on_another_kind_of_device_gets_its_own_accelerator(monkeypatch):
+    # on a GPU machine one process trains LightGCN on the CPU and the next model on the GPU; here the first state is
+    # made to look as if it were a GPU's
+    from accelerate import PartialState
+    from accelerate.state import AcceleratorState
+
+    first = training._accelerator(torch.device("cpu"))
+    assert training._accelerator(torch.device("cpu")).state.device == first.state.device
+    AcceleratorState._shared_state["device"] = PartialState._shared_state["device"] = torch.device("cuda")
+    AcceleratorState._shared_state["_cpu"] = PartialState._shared_state["_cpu"] = False
+    assert training._accelerator(torch.device("cpu")).device.type == "cpu"

@@ -171,8 +171,10 @@ class Split:
         train_cases: last 10 prefixes of each user with at least 2 history items, all inside ``train``.
         validation, test: held-out cases; a history is everything before its target (with validation rows, for test).
         catalogue: items with facets computed from train rows only.
-        protocol: "leave_one_out" | "time_point".
+        protocol: "leave_one_out" | "time_point" | "unseen_users".
         counts: what was left out and why (cold targets, empty histories, share of tied timestamps, ...).
+        seen_users: under "unseen_users", where ``test`` is about users outside training: the test cases of the users in
+            it; None elsewhere.
     """
 
     train: Interactions
@@ -182,6 +184,7 @@ class Split:
     catalogue: Catalogue
     protocol: str
     counts: dict
+    seen_users: Cases | None = None
 
     @property
     def n_items(self) -> int:

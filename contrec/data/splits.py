@@ -10,7 +10,8 @@ from ..checks import in_range, one_of, positive
 from .facets import with_facets
 from .interactions import Cases, Catalogue, DataError, Interactions, Split
 
-PROTOCOLS = ("leave_one_out", "time_point")
+PROTOCOLS = ("leave_one_out", "time_point", "unseen_users")
+SHARE = 0.05  # of the users held out altogether by "unseen_users": both papers
 WINDOW, SHORTEST = 20, 3  # of train_cases="released"
 
 
@@ -109,18 +110,20 @@ def split(
     max_cases: int = 10,
     quantiles=(0.9, 0.95),
     min_facet_items: int = 5,
+    share: float = SHARE,
 ) -> Split:
     """Split interactions; parameters may see ``split.train`` only, a history is everything before its target.
 
     Args:
         interactions, catalogue: from :func:`contrec.data.load`.
-        protocol: "leave_one_out" | "time_point".
+        protocol: "leave_one_out" | "time_point" | "unseen_users" (:func:`contrec.data.unseen.unseen_users`).
         train_cases, max_cases: see :func:`training_cases`.
         quantiles: ends of train and validation, for "time_point".
         min_facet_items: see :func:`contrec.data.facets.with_facets`.
+        share: of the users that "unseen_users" holds out, 0 < share < 1.
 
     Raises:
-        ValueError: for an unknown protocol.
+        ValueError: for an unknown protocol or a share out of range.
         DataError: if nothing is left to train on or to test, times are missing, or the catalogue is another one's.
     """
     one_of("protocol", protocol, PROTOCOLS)
@@ -130,6 +133,11 @@ def split(
             f"{interactions.n_items}, which must be the same in the same order; "
             "make it with contrec.data.facets.make_catalogue(interactions.item_ids, ...)"
         )
+    if protocol == "unseen_users":
+        from .unseen import unseen_users
+
+        settings = {"train_cases": train_cases, "max_cases": max_cases, "min_facet_items": min_facet_items}
+        return unseen_users(interactions, catalogue, share, **settings)
     if protocol == "leave_one_out":
         parts = leave_one_out(interactions)
     else:
@@ -164,12 +172,8 @@ def tied_rows(interactions: Interactions) -> np.ndarray:
 def _counts(interactions, train, parts, validation, test) -> dict:
     """What a reader must know before believing a metric; shares are of the test targets."""
     begin = offsets(interactions)
-    seen_in_train = np.bincount(train.item, minlength=train.n_items) > 0
     has_train = np.bincount(train.user, minlength=train.n_users) > 0
-    kept = test.select(test.lengths > 0)
-    repeated = sum(bool(np.any(c.history == c.target)) for c in (kept[i] for i in range(len(kept))))
     test_users = np.unique(interactions.user[parts[2]])
-    tied = tied_rows(interactions)[parts[2]]
     return {
         "n_users": interactions.n_users,
         "n_items": interactions.n_items,
@@ -183,8 +187,24 @@ def _counts(interactions, train, parts, validation, test) -> dict:
         "users_under_3_rows": int(np.sum((np.diff(begin) > 0) & (np.diff(begin) < 3))),
         "empty_histories": int(np.sum(test.lengths == 0)),
         "empty_histories_validation": int(np.sum(validation.lengths == 0)),
-        "cold_targets": int(np.sum(~seen_in_train[kept.target])),
+        **target_counts(interactions, train, parts[2], test.select(test.lengths > 0)),
+        "train_end": int(interactions.timestamp[parts[0]].max()) if len(parts[0]) and interactions.has_time else None,
+    }
+
+
+def target_counts(interactions: Interactions, train: Interactions, rows: np.ndarray, test: Cases) -> dict:
+    """What test targets are like: not in ``train``, taken before, tied in time with another row of their user.
+
+    Args:
+        interactions: the rows that the targets stand in, at ``rows``.
+        train: train rows.
+        test: the cases with a history.
+    """
+    seen_in_train = np.bincount(train.item, minlength=train.n_items) > 0
+    repeated = sum(bool(np.any(c.history == c.target)) for c in (test[i] for i in range(len(test))))
+    tied = tied_rows(interactions)[rows]
+    return {
+        "cold_targets": int(np.sum(~seen_in_train[test.target])),
         "repeated_targets": int(repeated),
         "tied_targets": float(tied.mean()) if interactions.has_time and len(tied) else None,
-        "train_end": int(interactions.timestamp[parts[0]].max()) if len(parts[0]) and interactions.has_time else None,
     }

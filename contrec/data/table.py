@@ -44,7 +44,7 @@ def load(
         DataError: naming file, row (counted as in a text editor for CSV: the header is row 1) and cure.
     """
     path = Path(path)
-    table = _read(path)
+    table = read(path)
     for role, column in (("user", user), ("item", item), ("timestamp", timestamp)):
         if column not in table.columns:
             raise DataError(
@@ -79,9 +79,15 @@ def check_file(path: str | Path) -> None:
         raise DataError(f"{path} {problem}; give the path of a .csv or .parquet file")
 
 
-def _read(path: Path):
+def read(path: str | Path):
+    """The file as a DataFrame: of CSV every cell as text, NaN where it is empty.
+
+    Raises:
+        DataError: if it is no table.
+    """
     import pandas as pd
 
+    path = Path(path)
     check_file(path)
     try:
         if path.suffix == ".parquet":

@@ -77,11 +77,12 @@ def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> 
 
 
 def known_sequences(split: Split) -> Cases:
-    """One case per user with everything known of them (train, validation and test rows), oldest first."""
+    """One case per user of ``split.train`` with everything known of them (train, validation, test), oldest first."""
+    test = split.test if split.seen_users is None else split.seen_users
     sequences = [[] for _ in range(split.n_users)]
     for u, i in zip(split.train.user, split.train.item, strict=True):
         sequences[u].append(int(i))
-    for cases in (split.validation, split.test):
+    for cases in (split.validation, test):
         for row in range(len(cases)):
             case = cases[row]
             if len(case.history) + 1 > len(sequences[case.user]):

@@ -2,7 +2,7 @@
 
 from contrec.evaluation.metrics import METRICS, hit_rate, metric_values, ndcg, target_ranks
 from contrec.evaluation.protocol import Evaluation, Generator, Model, evaluate
-from contrec.evaluation.significance import paired_bootstrap
+from contrec.evaluation.significance import paired_bootstrap, unpaired_bootstrap
 
 __all__ = [
     "METRICS",
@@ -15,4 +15,5 @@ __all__ = [
     "ndcg",
     "paired_bootstrap",
     "target_ranks",
+    "unpaired_bootstrap",
 ]

@@ -56,7 +56,7 @@ def paired_bootstrap(
     Raises:
         ValueError: if users, their numbers of cases, or the treatment of seen items differ.
     """
-    a, b = ([e] if hasattr(e, "per_user") else list(e) for e in (a, b))
+    a, b = map(_several, (a, b))
     kinds = {e.exclude_seen for e in a + b}
     if len(kinds) > 1:
         raise ValueError(
@@ -81,3 +81,37 @@ def paired_bootstrap(
         "p": float(min(1.0, 2 * (tail + 1) / (n_boot + 1))),
         "n_users": len(difference),
     }
+
+
+def unpaired_bootstrap(
+    a: Evaluation | Sequence[Evaluation],
+    b: Evaluation | Sequence[Evaluation],
+    metric: str,
+    n_boot: int = 10_000,
+    seed: int = 0,
+) -> dict:
+    """How much better one group of users is served than another, each drawn for itself.
+
+    Args:
+        a, b: evaluations on two groups of users; several for one group, one for each training seed, are averaged user
+            by user.
+        metric: "HR@k" or "NDCG@k".
+        n_boot, seed: of the draws; the two groups have streams of their own.
+
+    Returns:
+        ``metric``; ``difference`` of the means a - b in percentage points; ``interval``, its 95 % percentile interval
+        (low, high) in points; ``n_users``, those of a and of b.
+    """
+    values = [100 * np.mean([e.per_user(metric) for e in _several(own)], axis=0) for own in (a, b)]
+    draws = [bootstrap_means(v[:, None], n_boot, s)[:, 0] for v, s in zip(values, (seed, seed + 1))]
+    low, high = np.percentile(draws[0] - draws[1], [2.5, 97.5])
+    return {
+        "metric": metric,
+        "difference": float(values[0].mean() - values[1].mean()),
+        "interval": (float(low), float(high)),
+        "n_users": (len(values[0]), len(values[1])),
+    }
+
+
+def _several(evaluations) -> list[Evaluation]:
+    return [evaluations] if hasattr(evaluations, "per_user") else list(evaluations)

@@ -32,10 +32,24 @@ from contrec.study.printed_cases import printed_cells, printed_sequences, releas
 from contrec.study.runs import evaluated, floor, results, train_runs
 from contrec.study.search import chosen_table
 from contrec.study.tables import comparison, forest, headline, ranking, ranking_table, seen_kept
+from contrec.study.unseen import (
+    recorded_runs,
+    served,
+    unseen_gaps,
+    unseen_groups,
+    unseen_models,
+    unseen_rows,
+    unseen_runs,
+    unseen_table,
+    user_lengths,
+    whole_hits,
+)
 from contrec.study.views import (
     catalogue_table,
     channel_variances,
     epoch_table,
+    example_file,
+    export,
     facet_table,
     history_lengths,
     history_table,
@@ -55,12 +69,14 @@ from contrec.study.views import (
 
 __all__ = [
     "Browser", "BrowserState", "Config", "batch_cost", "bench_table", "beside", "case_evaluations", "case_ranks",
-    "case_study", "catalogue_cost", "catalogue_table", "cells_of", "channel_variances", "chosen_cases", "chosen_table",
-    "comparison", "cost_table", "epoch_table", "evaluated", "evaluations", "facet_table", "fill", "fitted", "floor",
-    "forest", "found_alone", "grid_results", "headline", "history_cost", "history_lengths", "history_table",
-    "language_share", "load_split", "loss_history", "measured_statistics", "overview", "paired", "paired_differences",
-    "path_among_items", "printed_cells", "printed_sequences", "prompt_text", "published_cost", "quick_check",
-    "ranking", "ranking_table", "recipe_table", "record_costs", "recorded_ranks", "recorded_shift", "released_games",
-    "results", "sampling_cost", "save_figure", "seen_kept", "shift_table", "split_table", "spread", "subtitle",
-    "text_accuracy", "tokenizer_health", "tokens_of", "train_runs",
+    "case_study", "catalogue_cost", "catalogue_table", "cells_of", "channel_variances", "chosen_cases",
+    "chosen_table", "comparison", "cost_table", "epoch_table", "evaluated", "evaluations", "example_file", "export",
+    "facet_table", "fill", "fitted", "floor", "forest", "found_alone", "grid_results", "headline", "history_cost",
+    "history_lengths", "history_table", "language_share", "load_split", "loss_history", "measured_statistics",
+    "overview", "paired", "paired_differences", "path_among_items", "printed_cells", "printed_sequences",
+    "prompt_text", "published_cost", "quick_check", "ranking", "ranking_table", "recipe_table", "record_costs",
+    "recorded_ranks", "recorded_runs", "recorded_shift", "released_games", "results", "sampling_cost", "save_figure",
+    "seen_kept", "served", "shift_table", "split_table", "spread", "subtitle", "text_accuracy", "tokenizer_health",
+    "tokens_of", "train_runs", "unseen_gaps", "unseen_groups", "unseen_models", "unseen_rows", "unseen_runs",
+    "unseen_table", "user_lengths", "whole_hits",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from contrec.checks import one_of
 from contrec.data import SOURCES_OF
+from contrec.data.splits import PROTOCOLS
 from contrec.diffusion import DiffusionConfig
 from contrec.language import LanguageConfig
 from contrec.network import RecommenderConfig
@@ -16,7 +17,6 @@ from contrec.training import TrainingConfig
 
 MODELS = ("contrec", "deftrec")
 TITLES = {"contrec": "ContRec", "deftrec": "DeftRec"}
-PROTOCOLS = ("leave_one_out", "time_point")
 NAMES = {
     "planted": "Planted", "lastfm": "LastFM", "ml1m": "MovieLens", "ml1m_all": "MovieLens", "beauty": "Beauty",
     "beauty_positive": "Beauty",

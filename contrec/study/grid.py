@@ -40,6 +40,7 @@ _ALL = tuple(m for m in MODELS if m not in ("repeat_history", "oracle"))
 WANTED: dict[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...]]] = {
     ("lastfm", "released", "leave_one_out"): (_ALL, SEEDS),
     ("software", "released", "leave_one_out"): (("repeat_history", *_ALL), SEEDS),
+    ("software", "released", "unseen_users"): (("repeat_history", *FLOORS, "mf"), SEEDS),
     ("lastfm", "raw", "time_point"): (_ALL, SEEDS),
     ("beauty_positive", "released", "leave_one_out"): (_SOME, (0,)),
     ("beauty", "released", "leave_one_out"): (_SOME, (0,)),
@@ -91,7 +92,8 @@ def _config(dataset: str, source: str, split: str, preset: str = "laptop") -> Co
 def cells_of(config: Config, models: Sequence[str] | None = None) -> list[Cell]:
     """The cells of one dataset and split, for the seeds of ``config``; None: all models that the dataset is fit for."""
     if models is None:
-        left_out = {"oracle"} if config.dataset != "planted" else set()
+        known = config.dataset == "planted" and config.split != "unseen_users"  # strangers have no known taste
+        left_out = set() if known else {"oracle"}
         left_out |= {"repeat_history"} if config.dataset != "software" else set()
         models = [m for m in MODELS if m not in left_out]
     return [

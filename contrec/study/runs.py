@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from contrec import baselines, data, paths
 from contrec.controls import variants
+from contrec.data.unseen import numbers_in
 from contrec.evaluation import Evaluation, evaluate
 from contrec.study import provenance, search
 from contrec.study.config import Config
@@ -27,6 +29,8 @@ VERSIONS = {
     **dict.fromkeys(("gru4rec", "sasrec", "ssd4rec"), _SEQUENCE), "dreamrec": (*_SEQUENCE, "diffusion"),
 }  # fmt: skip
 REPEATS = 0.05  # share of test targets that were seen, from which on rankings with seen items kept are made too
+# What metrics of unseen users are compared with, as endings of a model's name: see :func:`_beside_unseen`
+SEEN, INSIDE = "/seen-users", "/in-training"
 SAMPLES = {"tiny": 8, "laptop": 32, "gpu": 32}  # of the row "mean of n samples", by preset
 COLUMNS = [
     "dataset", "source", "split", "model", "recipe", "preset", "seed", "metric", "value", "low", "high", "n_users",
@@ -34,14 +38,16 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def _keep(folder: Path, evaluations: dict[str, Evaluation]) -> None:
-    """Metrics with intervals as CSV, and the ranks they can be recomputed from."""
+def _keep(folder: Path, evaluations: dict[str, Evaluation], full: Path | None = None) -> None:
+    """Metrics with intervals as CSV, and the ranks behind them; rows "in-training" belong to the run in ``full``."""
     tensors, about = {}, {}
     for name, e in evaluations.items():
         tensors |= {f"{name}:ranks": e.ranks, f"{name}:ties": e.ties, f"{name}:user": e.user}
         about[name] = {"exclude_seen": e.exclude_seen, "coverage": e.coverage, "counts": e.counts}
     save_tensors(folder / "ranks.safetensors", tensors, about)
     frame = pd.concat([e.to_frame().assign(model=name) for name, e in evaluations.items()])
+    if full is not None:
+        frame["run"] = np.where(frame.model.str.endswith(INSIDE), run_of(full), None)
     frame.to_csv(folder / "results.csv", index=False)
 
 
@@ -54,14 +60,51 @@ def kept_evaluations(folder: Path) -> dict[str, Evaluation]:
     }
 
 
+def whole(config: Config) -> Config:
+    """The same study with everybody in training, those of split "unseen_users" too."""
+    return replace(config, split="leave_one_out")
+
+
+def _beside_unseen(config: Config, model, kept: dict[str, Evaluation], full: Path) -> dict[str, Evaluation]:
+    """What the unseen users' metrics are compared with; users are numbered alike, so that they can be paired.
+
+    Args:
+        model: fitted without them.
+        kept: its evaluations on unseen users by name.
+        full: folder with the evaluations of the run that had everybody in training.
+
+    Returns:
+        "<name>/seen-users": the same model on the users in its training, whose histories are longer.
+        "<name>/in-training": the unseen users themselves, as the full run ranked for them.
+    """
+    split = load_split(config)
+    users = numbers_in(load_split(whole(config)), split)
+    found = {
+        name + SEEN: evaluate(model, split.seen_users, exclude_seen=e.exclude_seen, train=split.train)
+        for name, e in kept.items()
+    }
+    for name, e in kept_evaluations(full).items():
+        rows = np.isin(e.user, users)
+        own = {"ranks": e.ranks[rows], "ties": e.ties[rows], "user": -1 - np.arange(len(users))}
+        found[name + INSIDE] = replace(e, **own, coverage=None, counts={"cases": len(users), "users": len(users)})
+    return found
+
+
 def evaluated(config: Config, seed: int, progress: bool = False, processes: int = 1) -> Path:
-    """Folder with the run's test metrics: its own estimate, other estimates and controls; as :func:`fitted`."""
+    """Folder with the run's test metrics: its own estimate, other estimates and controls; as :func:`fitted`.
+
+    Under "unseen_users" also what :func:`_beside_unseen` says, for which the full run is made.
+    """
 
     def make(folder: Path) -> None:
         recommender, split = fitted(config, seed, progress), load_split(config)
         models = variants(recommender, split, split.test, seed=seed, n_samples=SAMPLES[config.preset])
-        _keep(folder, {name: evaluate(model, split.test, train=split.train) for name, model in models.items()})
+        kept = {name: evaluate(model, split.test, train=split.train) for name, model in models.items()}
+        if full:
+            kept |= _beside_unseen(config, recommender, {"contrec": kept["contrec"]}, full)
+        _keep(folder, kept, full)
 
+    full = evaluated(whole(config), seed, progress, processes) if config.split == "unseen_users" else None
     fitted(config, seed, progress, processes)
     return store().get_or_make("evaluation", {"recommender": run_name(config, seed)}, make)
 
@@ -83,7 +126,8 @@ def floor(config: Config, name: str, seed: int = 0, progress: bool = False) -> P
     """Folder with a baseline's test metrics on the config's split, with the settings that the search chose.
 
     Where many test targets were seen before (Software), "<name>/seen-kept" ranks with the history's items among the
-    candidates. A stopped training goes on from its last checkpoint.
+    candidates. A stopped training goes on from its last checkpoint. Under "unseen_users" also what
+    :func:`_beside_unseen` says.
     """
 
     def make(folder: Path) -> None:
@@ -97,11 +141,14 @@ def floor(config: Config, name: str, seed: int = 0, progress: bool = False) -> P
         kept = {name: evaluate(model, split.test, train=split.train)}
         if split.counts["repeated_targets"] > REPEATS * len(split.test):
             kept[f"{name}/seen-kept"] = evaluate(model, split.test, exclude_seen=False, train=split.train)
-        _keep(folder, kept)
+        if full:
+            kept |= _beside_unseen(config, model, kept, full)
+        _keep(folder, kept, full)
         about |= {"seconds, with test": time.perf_counter() - start, "revision": provenance.revision()}
         write_json(folder / "about.json", about)
         shutil.rmtree(checkpoints, ignore_errors=True)
 
+    full = floor(whole(config), name, seed, progress) if config.split == "unseen_users" else None
     return store().get_or_make("baselines", baseline_key(config, name, seed), make, resume=True)
 
 
@@ -147,9 +194,11 @@ def rows_of(config: Config, folder: Path, seed: int, recipe: str, preset: str) -
     # runs and baselines know the revision that made them
     about = next(f for f in (folder / "about.json", paths.artifacts() / "recommender" / run / "run.json") if f.exists())
     made = json.loads(about.read_text(encoding="utf-8"))["revision"]
-    return pd.read_csv(folder / "results.csv").assign(
+    frame = pd.read_csv(folder / "results.csv")
+    return frame.assign(
         dataset=config.dataset, source=config.source, split=config.split, recipe=recipe, preset=preset, seed=seed,
-        run=run, revision=None if made["commit"] is None else made["commit"][:12],
+        run=frame["run"].fillna(run) if "run" in frame else run,
+        revision=None if made["commit"] is None else made["commit"][:12],
     )[COLUMNS]  # fmt: skip
 
 

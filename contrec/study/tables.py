@@ -7,7 +7,7 @@ import pandas as pd
 from contrec import paths
 from contrec.study.grid import MODELS
 from contrec.study.published import published, verdict
-from contrec.study.runs import COLUMNS
+from contrec.study.runs import COLUMNS, INSIDE, SEEN
 
 METRICS = ("HR@10", "HR@20", "NDCG@10", "NDCG@20")
 # Dataset -> the papers that print a Table 2 row for its files, and their name for it. ContRec's released Beauty files
@@ -16,6 +16,11 @@ PRINTED = {
     "lastfm": ("contrec", "deftrec"), "beauty_positive": ("contrec",), "beauty": ("deftrec",), "ml1m": ("contrec",),
     "games": ("contrec",), "software": ("deftrec",),
 }  # fmt: skip
+# Split -> the tables of the papers that stand beside it
+TABLES = {
+    "leave_one_out": {"contrec": "contrec_table2", "deftrec": "deftrec_table2"},
+    "unseen_users": {"contrec": "contrec_table5", "deftrec": "deftrec_table3"},
+}
 
 
 def ranking(results: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +105,7 @@ def comparison(
 
     Args:
         dataset, source, split: whose recorded rows are read; sources and splits are never mixed. Published numbers
-            stand beside "leave_one_out" only.
+            stand beside the splits in ``TABLES`` only.
         metric: one of ``METRICS``.
         this_run: results of the open notebook, or None.
         run_dataset: dataset of ``this_run``, named in its column.
@@ -110,10 +115,10 @@ def comparison(
         (against the first paper that prints the model), this run. "not run" where nothing was recorded.
     """
     own = _recorded(dataset, source, split).query("metric == @metric")
-    papers = PRINTED.get(dataset, ()) if split == "leave_one_out" else ()
-    printed = {paper: _printed(paper, dataset, metric) for paper in papers}
-    shown = own.iloc[:0] if this_run is None else this_run[this_run.metric == metric]
-    for values in printed.values():  # a printed ContRec stands beside each recipe of ours
+    printed = {paper: _printed(TABLES[split][paper], dataset, metric) for paper in _papers(dataset, split)}
+    papers = [paper for paper in printed if printed[paper]]
+    shown = own.iloc[:0] if this_run is None else _own(this_run[this_run.metric == metric])
+    for values in map(printed.get, papers):  # a printed ContRec stands beside each recipe of ours
         values.update({m: values[m.split()[0]] for m in set(own.model) if "/" not in m and m.split()[0] in values})
     recipes = {m.split()[0] for m in own.model if " " in m}
     names = [*own.model, *shown.model, *(m for p in papers for m in printed[p] if m not in recipes)]
@@ -144,8 +149,18 @@ def _recorded(dataset: str, source: str, split: str) -> pd.DataFrame:
     """Recorded rows of one dataset, source and split; of ContRec's variants its two plainest."""
     own = reproduced().query("dataset == @dataset and source == @source and split == @split")
     names = [_with_recipe(*names) for names in zip(own.model, own.recipe.fillna(""), strict=True)]
-    own = own.assign(model=pd.Series(names, index=own.index, dtype=str))
+    own = _own(own.assign(model=pd.Series(names, index=own.index, dtype=str)))
     return own[~own.model.str.match(r"contrec \w+/(?!user-token|direct-head)")]
+
+
+def _own(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows that unseen users' metrics are compared with."""
+    return rows[~rows.model.str.endswith((SEEN, INSIDE))]
+
+
+def _papers(dataset: str, split: str) -> tuple[str, ...]:
+    """The papers that may print the dataset under a split."""
+    return PRINTED.get(dataset, ()) if split in TABLES else ()
 
 
 def _with_recipe(model: str, recipe: str) -> str:
@@ -154,8 +169,8 @@ def _with_recipe(model: str, recipe: str) -> str:
     return f"{name} {recipe}{slash}{variant}" if recipe else model
 
 
-def _printed(paper: str, dataset: str, metric: str) -> dict[str, float]:
-    table = published(f"{paper}_table2")
+def _printed(name: str, dataset: str, metric: str) -> dict[str, float]:
+    table = published(name)
     own = table[(table.dataset == dataset.removesuffix("_positive")) & (table.metric == metric)]
     return dict(zip(own.model, own.value, strict=True))
 
@@ -168,11 +183,11 @@ def forest(dataset: str, source: str, split: str, this_run: pd.DataFrame | None 
     own = _recorded(dataset, source, split)
     frames = [ranking(own).assign(kind="reproduced")] if len(own) else []
     if this_run is not None and len(this_run):
-        frames.append(ranking(this_run).assign(kind="this run"))
-    for metric in METRICS if split == "leave_one_out" else ():
+        frames.append(ranking(_own(this_run)).assign(kind="this run"))
+    for metric in METRICS if split in TABLES else ():
         printed: dict[str, float] = {}
-        for paper in PRINTED.get(dataset, ()):
-            printed = _printed(paper, dataset, metric) | printed
+        for paper in _papers(dataset, split):
+            printed = _printed(TABLES[split][paper], dataset, metric) | printed
         values = pd.DataFrame({"model": list(printed), "metric": metric, "value": list(printed.values())})
         frames.append(values.assign(kind="published"))
     return pd.concat(frames, ignore_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 import torch
 
 from contrec import data, paths
+from contrec.data.example import write_example
 from contrec.data.interactions import Cases, Split
 from contrec.data.statistics import describe, statistics
 from contrec.evaluation import evaluate, paired_bootstrap
@@ -68,7 +70,7 @@ def measured_statistics(config: Config | None = None) -> pd.DataFrame:
         found = statistics()
         found = found[found.note == ""].drop_duplicates("dataset")
     else:
-        interactions, _ = data.load(config.dataset, config.source)
+        interactions, _ = data.load(config.dataset, config.source, path=config.path)
         found = pd.DataFrame([{"dataset": config.dataset, "source": config.source, **describe(interactions)}])
     return found.rename(columns={"density_percent": "density"})
 
@@ -208,6 +210,19 @@ def paired_differences(config: Config, metrics=("HR@10", "NDCG@10")) -> pd.DataF
                 row = {"seed": seed, "model": a, "against": b, "metric": metric, "difference": outcome["difference"]}
                 rows.append({**row, "low": low, "high": high, "p": outcome["p"]})
     return pd.DataFrame(rows)
+
+
+def example_file() -> Path:
+    """The example table (:func:`contrec.data.example.write_example`), written below the artifacts."""
+    return write_example(paths.artifacts() / "example")
+
+
+def export(recommender: Recommender, name: str) -> Path:
+    """Save a recommender below the artifacts, in place of what an earlier call of that name left there."""
+    folder = paths.artifacts() / "exported" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    recommender.save(folder)
+    return folder
 
 
 def subtitle(config: Config) -> str:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contrec.evaluation import Evaluation, paired_bootstrap
+from contrec.evaluation import Evaluation, paired_bootstrap, unpaired_bootstrap
 
 
 def evaluation(hits, user=None, exclude_seen=True):
@@ -61,3 +61,17 @@ def test_cases_in_another_order_are_matched_by_user():
 def test_what_cannot_be_compared_is_told(other, message):
     with pytest.raises(ValueError, match=message):
         paired_bootstrap(evaluation([True, False]), other, "HR@10")
+
+
+def test_groups_of_different_people_are_drawn_apart():
+    rng = np.random.default_rng(3)
+    a, b = evaluation(rng.random(400) < 0.30), evaluation(rng.random(4000) < 0.20)
+    found = unpaired_bootstrap(a, b, "HR@10", n_boot=2000)
+    low, high = found["interval"]
+    assert found["difference"] == pytest.approx(100 * (a.metrics()["HR@10"] - b.metrics()["HR@10"]))
+    # two samples: the variances add up, sqrt(.3 * .7 / 400 + .2 * .8 / 4000)
+    assert high - low == pytest.approx(100 * 2 * 1.96 * np.sqrt(0.21 / 400 + 0.16 / 4000), rel=0.1)
+    assert low < found["difference"] < high and found["n_users"] == (400, 4000)
+    back = unpaired_bootstrap([b, b], a, "HR@10")  # two equal seeds say no more than one
+    assert back["difference"] == pytest.approx(-found["difference"])
+    assert back["interval"] == pytest.approx((-high, -low), abs=0.75)  # Monte Carlo, in steps of .25 points

@@ -1,0 +1,96 @@
+"""Users that training never meets: the least experienced ones are taken out before anything is split."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from ..checks import in_range
+from .core import splitmix64
+from .interactions import Catalogue, Interactions, Split
+from .splits import SHARE, cases_at, leave_one_out, offsets, split, take, target_counts
+
+TIE_RULE = "rows of the user, splitmix64(splitmix64(seed) ^ user index)"
+
+
+def least_history(interactions: Interactions, share: float = SHARE, seed: int = 0) -> np.ndarray:
+    """The users with the least history, among those whom leave-one-out tests (3 rows or more).
+
+    Args:
+        interactions: all rows.
+        share: of the tested users, 0 < share < 1; both papers say 5 % (Appendix C.2, ContRec; Sect. 3.3.1, DeftRec) and
+            not which of the users of equal length.
+        seed: of the rule for ties, :data:`TIE_RULE`: integer arithmetic, the same on every machine.
+
+    Returns:
+        ceil(share x tested users) user indices, increasing, int64.
+
+    Raises:
+        ValueError: if the share is out of range, or would leave nobody to train on.
+    """
+    in_range("share", share, 0, 1)
+    rows = np.diff(offsets(interactions))
+    tested = np.flatnonzero(rows >= 3)
+    count = math.ceil(round(share * len(tested), 9))  # .07 x 100 is 7.000000000000001 in binary
+    if not 0 < count < len(tested):
+        raise ValueError(
+            f"share must leave users on both sides, got {share}: {count} of {len(tested)} users with at least 3 rows"
+        )
+    order = np.lexsort((splitmix64(splitmix64(np.array([seed])) ^ tested.astype(np.uint64)), rows[tested]))
+    return np.sort(tested[order[:count]])
+
+
+def without_users(interactions: Interactions, users: np.ndarray) -> Interactions:
+    """The interactions of all other users, numbered anew in their order, as if ``users`` had never existed.
+
+    Items keep their numbers: which things a shop offers is no secret of its customers.
+    """
+    others = np.setdiff1d(np.arange(interactions.n_users), users)
+    kept = take(interactions, np.flatnonzero(~np.isin(interactions.user, users)))
+    return replace(kept, user=np.searchsorted(others, kept.user), user_ids=interactions.user_ids[others])
+
+
+def unseen_users(
+    interactions: Interactions, catalogue: Catalogue, share: float = SHARE, *, seed: int = 0, **settings
+) -> Split:
+    """Leave-one-out on all users but the ones with the least history, who are then asked about as strangers.
+
+    Train rows, training and validation cases, facets and answers are byte for byte those of a data set in which these
+    users never existed. Only the list of items is the whole one: an item that none but them took is there, cold.
+
+    Args:
+        interactions, catalogue: from :func:`contrec.data.load`.
+        share, seed: see :func:`least_history`.
+        settings: of :func:`contrec.data.split`, for the users that stay.
+
+    Returns:
+        A split whose ``test`` asks about the last item of each unseen user, given everything before it; their ``user``
+        is -1, as for anybody outside the data, and they stand in the order of the full data. ``seen_users`` asks the
+        same about the users in training. In ``counts``, what is said of test cases is said of unseen users.
+    """
+    users = least_history(interactions, share, seed)
+    rest = split(without_users(interactions, users), catalogue, "leave_one_out", **settings)
+    own = take(interactions, np.flatnonzero(np.isin(interactions.user, users)))
+    rows = leave_one_out(own)[2]
+    test = replace(cases_at(own, rows), user=np.full(len(rows), -1))
+    counts = {
+        **rest.counts, "unseen_users": len(users), "test_rows": len(rows), "test_users": len(users),
+        "test_users_with_train_rows": 0, "test_rows_of_train_users": 0, **target_counts(own, rest.train, rows, test),
+    }  # fmt: skip
+    return replace(rest, test=test, seen_users=rest.test, protocol="unseen_users", counts=counts)
+
+
+def numbers_in(full: Split, part: Split) -> np.ndarray:
+    """Where the unseen users of ``part`` stand among the users of ``full``, the whole data's split: int64, increasing.
+
+    Raises:
+        ValueError: if ``full`` does not ask the same of them: both must come from the same data, by leave-one-out.
+    """
+    users = np.flatnonzero(~np.isin(full.train.user_ids, part.train.user_ids))
+    same = full.test.select(np.isin(full.test.user, users))
+    equal = np.array_equal(same.target, part.test.target) and np.array_equal(same.lengths, part.test.lengths)
+    if not equal or any(not np.array_equal(same.history(i), part.test.history(i)) for i in range(len(same))):
+        raise ValueError("the two splits ask different things of the unseen users; make both from the same data")
+    return users
