@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from contrec import training
 from contrec.training import TrainingConfig, fit, learning_rate, load_trainable_state, trainable_state
 
 
