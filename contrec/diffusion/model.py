@@ -131,7 +131,8 @@ class Diffusion(nn.Module):
             generator: for steps, noise, dropped conditions and negatives; on any device.
 
         Returns:
-            "diffusion": Eq. (16)/(17) as a mean over batch and dimensions, or cross-entropy in nats; scalar.
+            "diffusion": Eq. (16)/(17), ContRec, which are Eqs. (9) and (10), DeftRec, as a mean over batch and
+                dimensions, or cross-entropy in nats; scalar.
             "dispersion": Eq. (19), scalar.
             "negative": Eq. (13), DeftRec, scalar, where ``negative`` is given.
 

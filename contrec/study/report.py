@@ -14,7 +14,7 @@ from string import Template
 
 import pandas as pd
 
-from contrec.study import tables
+from contrec.study import claims, tables
 from contrec.study.evidence import Notebook, Record, commits, figures, notebooks, records
 from contrec.study.markup import details, figure, mark, table, text
 from contrec.study.published import contradictions, not_available, published
@@ -63,7 +63,7 @@ def page(folder: Path, dataset: str, preset: str) -> str:
     study = f"contrec study --datasets {dataset} --preset {preset}"
     evidence = Evidence(records(), figures(), commits(), notebooks(folder), study)
     sections = [_section(section, evidence) for section in SECTIONS]
-    parts = [_headline(evidence), *sections, _other_notebooks(evidence), _run(evidence), _records(evidence)]
+    parts = [_headline(evidence), _claims(), *sections, _other_notebooks(evidence), _run(evidence), _records(evidence)]
     parts = [p for p in parts if p.html]
     entry = '<li><a href="#{}">{}</a>{}</li>'
     marks = {p.anchor: f' <span class="mark none">{p.remark}</span>' if p.remark else "" for p in parts}
@@ -118,6 +118,19 @@ def _headline(evidence: Evidence) -> Part:
     lead = "Does the method beat what is simple, and what the papers print?"
     nothing = _gaps([("a full run, recorded", RECORD.format("lastfm", "laptop", "paper,tuned"))])
     return _part("headline", "Published, reproduced, this run", lead, charts or nothing, _pieces(shown))
+
+
+def _claims() -> Part:
+    """What the papers' own numbers say of the papers' claims."""
+    counts = claims.summary()
+    found = claims.ledger()
+    grave = found[found.status.isin(("contradicted", "equal elsewhere"))][
+        ["paper", "where", "claim", "printed", "found"]
+    ]
+    return _part(
+        "claims", "Claims", "Do the papers' own numbers bear out what they say?", table(counts, "claims by status"),
+        details(f"Contradicted, or equal elsewhere: {len(grave)}", table(grave, "contradicted or equal elsewhere")),
+    )  # fmt: skip
 
 
 def _section(section: Section, evidence: Evidence) -> Part:

@@ -213,11 +213,13 @@ SECTIONS = (
     ),
     Section(
         "03_training", "ContRec", "Does ContRec beat simple rules, and which part of it does the work?",
-        records=("*_paper.csv", "*_tuned.csv"), view=_trained, gaps=_untrained,
+        records=tuple(f"*_leave_one_out_*_{recipe}.csv" for recipe in ("paper", "released", "tuned")),
+        view=_trained, gaps=_untrained,
     ),
     Section(
         "04_recommendation", "Recommendation", "How good are the baselines, once all are given the same chance?",
-        ("contrec_table2", "deftrec_table2"), ("*_baselines.csv", "search/*"), _compared, _unfilled,
+        ("contrec_table2", "deftrec_table2"),
+        ("*_leave_one_out_baselines.csv", "*_time_point_baselines.csv", "search/*"), _compared, _unfilled,
     ),
     Section("05_ablation", "Ablation", "What is left when a part is taken away?", ("deftrec_table5",)),
     Section("06_hyperparameters", "Hyperparameters", "How much do the settings matter?"),
@@ -227,7 +229,7 @@ SECTIONS = (
     ),
     Section(
         "08_unseen_users", "Unseen users", "How well are users served who were not there in training?",
-        ("contrec_table5", "deftrec_table3"),
+        ("contrec_table5", "deftrec_table3"), ("*_unseen_users_*",),
     ),
     Section("09_case_studies", "Case studies", "What do single lists look like?", ("contrec_table7",)),
 )  # fmt: skip

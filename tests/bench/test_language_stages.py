@@ -9,7 +9,7 @@ from contrec.bench import benchmark, run
 from contrec.diffusion import samplers
 from contrec.language import PromptBuilder, UserModel
 from contrec.language import user_model as user_model_module
-from contrec.network import ContRec
+from contrec.network import Network
 
 SMALL = {
     "train-step": {"lengths": (40, 52, 60), "prefix": 30, "padded": 96},
@@ -65,8 +65,8 @@ def test_a_lost_item_is_found(monkeypatch):
 
 
 def test_tokens_of_other_items_are_found(monkeypatch):
-    right = ContRec.tokens
-    monkeypatch.setattr(ContRec, "tokens", lambda self, *arguments: right(self, *arguments).roll(1, 0))
+    right = Network.tokens
+    monkeypatch.setattr(Network, "tokens", lambda self, *arguments: right(self, *arguments).roll(1, 0))
     assert not outcome("insert").equal
 
 
