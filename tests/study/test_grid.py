@@ -65,7 +65,7 @@ def test_settings_are_part_of_a_cell(world):
     assert cell.folder != name
     grid.make(cell)
     about = json.loads((cell.folder / "about.json").read_text())
-    assert about["settings"] == {"dim": 16, "epochs": 2} and about["source"] == "defaults; this test"
+    assert about["settings"] == {"dim": 16, "epochs": 2} and about["source"] == "this test"
     assert about["epochs"] == 2 and not (cell.folder / "checkpoints").exists()
 
 
