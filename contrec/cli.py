@@ -65,9 +65,10 @@ def parser() -> argparse.ArgumentParser:
         "where known, rating, title, brand, category; trained and evaluated without notebooks",
     )
     study.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
-    study.add_argument("--recipes", type=_words, default=["tuned"], metavar="NAME,...", help="paper | tuned (default)")
+    recipes = "paper | released | tuned (default)"
+    study.add_argument("--recipes", type=_words, default=["tuned"], metavar="NAME,...", help=recipes)
     study.add_argument("--seeds", type=_numbers, metavar="N,...", help="one training run each; default: 0")
-    study.add_argument("--models", type=_words, metavar="NAME,...", help="contrec (default)")
+    study.add_argument("--models", type=_words, metavar="NAME,...", help="contrec (default) | deftrec")
     study.add_argument("--source", help="raw (default) | released | sample (of software)")
     study.add_argument("--split", help="leave_one_out (default) | time_point | unseen_users")
     study.add_argument("--processes", type=int, default=1, metavar="N", help="training processes (GPUs); default: 1")

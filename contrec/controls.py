@@ -1,4 +1,4 @@
-"""What ContRec is measured against on its own embeddings: its estimates, and the model with one part taken away.
+"""What a model is measured against on its own embeddings: its estimates, and the model with one part taken away.
 
 A number above popularity proves nothing. Each variant here answers "what did this part add?" on the same fitted model.
 """
@@ -42,12 +42,12 @@ class Variant:
 
 
 def variants(
-    recommender: Recommender, split: Split, cases: Cases, *, seed: int = 0, n_samples: int = 32
+    recommender: Recommender, split: Split, cases: Cases, *, seed: int = 0, n_samples: int = 32, name: str = "contrec"
 ) -> dict[str, Variant]:
     """The estimates and controls of a fitted recommender on ``cases``.
 
     Returns:
-        By name after "contrec":
+        By name after ``name``:
         "" (the recipe's own estimate), "/point", "/one-sample", "/mean-of-<n>" (other answers of the same diffusion),
         "/no-text-bonus" (pi = 0),
         "/permuted-condition" (condition and text of another user),
@@ -72,7 +72,7 @@ def variants(
         "/user-token": (known.users, None),
         "/mean-history": (mean_history(recommender, cases), None),
     }
-    return {f"contrec{name}": Variant(recommender, rows, y, facet) for name, (y, facet) in made.items()}
+    return {name + suffix: Variant(recommender, rows, y, facet) for suffix, (y, facet) in made.items()}
 
 
 def mean_history(recommender: Recommender, cases: Cases) -> Tensor:

@@ -94,6 +94,13 @@ METHODS = {  # name: label, colour, marker; in the order of a ranking table
     "published": ("Published (another machine)", BLACK, "o"),
     "reference layout": ("Reference layout", BLACK, "s"),
 }
+_ESTIMATES = [name for name, (_, colour, _) in METHODS.items() if name.startswith("contrec/") and colour == VERMILLION]
+_CONTROLS = [name for name in METHODS if name.startswith("contrec/") and name not in _ESTIMATES]
+METHODS |= {  # DeftRec's estimates and controls have the same names, and looks of their own
+    name.replace("contrec", "deftrec"): (METHODS[name][0].replace("ContRec", "DeftRec"), colour, marker)
+    for names, colour in ((_ESTIMATES, BLUE), (_CONTROLS, PURPLE))
+    for name, marker in zip(names, "*p<>d8", strict=False)
+}
 FLOORS = (
     *("popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "lightgcn"),
 )

@@ -217,6 +217,11 @@ class Config:
         )  # fmt: skip
 
     @property
+    def name(self) -> str:
+        """Recipe, with the model before it where that is not ContRec: how files of results are called."""
+        return self.recipe if self.model == "contrec" else f"{self.model}_{self.recipe}"
+
+    @property
     def label(self) -> str:
         """Model name for tables; a backbone other than the paper's is named."""
         backbone = self.recommender.language.backbone

@@ -98,10 +98,11 @@ def evaluated(config: Config, seed: int, progress: bool = False, processes: int 
 
     def make(folder: Path) -> None:
         recommender, split = fitted(config, seed, progress), load_split(config)
-        models = variants(recommender, split, split.test, seed=seed, n_samples=SAMPLES[config.preset])
+        n_samples, name = SAMPLES[config.preset], config.model
+        models = variants(recommender, split, split.test, seed=seed, n_samples=n_samples, name=name)
         kept = {name: evaluate(model, split.test, train=split.train) for name, model in models.items()}
         if full:
-            kept |= _beside_unseen(config, recommender, {"contrec": kept["contrec"]}, full)
+            kept |= _beside_unseen(config, recommender, {name: kept[name]}, full)
         _keep(folder, kept, full)
 
     full = evaluated(whole(config), seed, progress, processes) if config.split == "unseen_users" else None
@@ -180,7 +181,7 @@ def random_backbone(config: Config, seed: int, progress: bool = False, processes
 
     def make(folder: Path) -> None:
         recommender, split = fitted(frozen, seed, progress), load_split(frozen)
-        _keep(folder, {"contrec/random-backbone": evaluate(recommender, split.test, train=split.train)})
+        _keep(folder, {f"{config.model}/random-backbone": evaluate(recommender, split.test, train=split.train)})
 
     fitted(frozen, seed, progress, processes)
     return frozen, store().get_or_make(
@@ -240,7 +241,7 @@ def record(config: Config, seconds: float | None = None) -> Path:
         The CSV; beside it lie ``<stem>.ranks.parquet`` (model, seed, user, rank, ties) and ``<stem>.json``.
     """
     frame, split = results(config), load_split(config)
-    stem = "_".join((config.dataset, config.source, config.split, config.preset, config.recipe))
+    stem = "_".join((config.dataset, config.source, config.split, config.preset, config.name))
     path, ranks = (paths.reproduced() / f"{stem}{ending}" for ending in (".csv", ".ranks.parquet"))
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)

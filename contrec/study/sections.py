@@ -10,11 +10,11 @@ import pandas as pd
 from contrec import theme
 from contrec.evaluation import Evaluation
 from contrec.study import efficiency, grid, reconstruction, search, tables
-from contrec.study.config import PRESETS
+from contrec.study.config import MODELS, PRESETS
 from contrec.study.evidence import Record
 from contrec.study.markup import details, intervals, table, text
 from contrec.study.runner import find_notebook, parameters_of
-from contrec.study.views import PAIRS
+from contrec.study.views import AGAINST
 
 METRIC = "HR@10"  # of the charts and of paired differences
 ROWS = 40  # at most so many of a recorded file that has no table of its own
@@ -106,7 +106,7 @@ def ranked(key: tuple[str, str, str]) -> pd.DataFrame:
 def _kind(model: str, run: bool) -> str:
     if not run:
         return "print"
-    return ("control" if "/" in model else "own") if model.startswith("contrec") else "other"
+    return ("control" if "/" in model else "own") if model.startswith(MODELS) else "other"
 
 
 def chart(key: tuple[str, str, str]) -> str:
@@ -140,13 +140,14 @@ def _trained(own: Sequence[Record]) -> str:
         ranks = record.path.with_suffix(".ranks.parquet")
         if ranks.is_file():
             frame = pd.read_parquet(ranks)
-            frame = frame[frame.model.isin({name for pair in PAIRS for name in pair})]
+            model = next(m for m in MODELS if m in set(frame.model))
+            frame = frame[frame.model.isin({model, *(model + n if n[0] == "/" else n for n in AGAINST)})]
             kept = {
                 key: Evaluation(f["rank"].to_numpy(), f["ties"].to_numpy(), f["user"].to_numpy(), True, None, {})
                 for key, f in frame.groupby(["model", "seed"], sort=False)
             }
-            paired = grid.paired(kept, "contrec", (METRIC,)).drop(columns=["against", "metric"]).round(4)
-            shown += table(paired, f"{record.path.stem}: {METRIC} minus ContRec's, same users, percentage points")
+            paired = grid.paired(kept, model, (METRIC,)).drop(columns=["against", "metric"]).round(4)
+            shown += table(paired, f"{record.path.stem}: {METRIC} minus the model's, same users, percentage points")
     return shown
 
 

@@ -64,25 +64,27 @@ def reproduced() -> pd.DataFrame:
     return rows[~again].drop(columns="grid").reset_index(drop=True)
 
 
-def headline(dataset: str, this_run: pd.DataFrame | None = None, *, run_dataset: str | None = None) -> pd.DataFrame:
-    """ContRec on one dataset: published | reproduced (mean over seeds) | difference | verdict | this run.
+def headline(
+    dataset: str, this_run: pd.DataFrame | None = None, *, run_dataset: str | None = None, model: str = "contrec"
+) -> pd.DataFrame:
+    """ContRec or DeftRec on one dataset: published | reproduced (mean over seeds) | difference | verdict | this run.
 
     Args:
         dataset: as the paper names it in lower case ("lastfm").
         this_run: results of the open notebook, or None.
         run_dataset: dataset of ``this_run``; a planted number never stands in the reproduced column.
     """
-    printed = published("contrec_table2")
-    printed = printed[(printed.model == "contrec") & (printed.dataset == dataset.removesuffix("_positive"))]
+    printed = published(f"{model}_table2")
+    printed = printed[(printed.model == model) & (printed.dataset == dataset.removesuffix("_positive"))]
     printed = printed.set_index("metric")
     recorded = reproduced()
     rows = []
     for metric in METRICS:
         row = {"dataset": dataset, "metric": metric}
         value, sd = (printed[c].get(metric) for c in ("value", "sd")) if len(printed) else (None, None)
-        row["published"] = "-" if value is None else f"{value:.4f} ± {sd:.4f}"
-        for recipe in ("paper", "tuned"):
-            own = recorded[(recorded.model == "contrec") & (recorded.metric == metric)] if len(recorded) else recorded
+        row["published"] = "-" if value is None else f"{value:.4f}" + ("" if sd != sd else f" ± {sd:.4f}")
+        for recipe in ("paper", "released", "tuned"):
+            own = recorded[(recorded.model == model) & (recorded.metric == metric)] if len(recorded) else recorded
             if len(own):
                 own = own[(own.dataset == dataset) & (own.split == "leave_one_out") & (own.recipe == recipe)]
                 own = own[own.source == own.source.iloc[0]] if len(own) else own
@@ -90,7 +92,7 @@ def headline(dataset: str, this_run: pd.DataFrame | None = None, *, run_dataset:
             spread = ((own.high - own.low) / 3.92).mean() if len(own) else None
             row[f"{recipe} (tiny backbone)"] = f"{mean:.4f} (n={own.seed.nunique()})" if len(own) else "not run"
             row[f"{recipe}: verdict"] = verdict(value, None, mean, spread)
-        shown = None if this_run is None else this_run[(this_run.model == "contrec") & (this_run.metric == metric)]
+        shown = None if this_run is None else this_run[(this_run.model == model) & (this_run.metric == metric)]
         if shown is not None and len(shown):
             row["this run"] = f"{shown.value.mean():.4f} ({run_dataset or dataset})"
         rows.append(row)
@@ -150,7 +152,7 @@ def _recorded(dataset: str, source: str, split: str) -> pd.DataFrame:
     own = reproduced().query("dataset == @dataset and source == @source and split == @split")
     names = [_with_recipe(*names) for names in zip(own.model, own.recipe.fillna(""), strict=True)]
     own = _own(own.assign(model=pd.Series(names, index=own.index, dtype=str)))
-    return own[~own.model.str.match(r"contrec \w+/(?!user-token|direct-head)")]
+    return own[~own.model.str.match(r"(contrec|deftrec) \w+/(?!user-token|direct-head)")]
 
 
 def _own(rows: pd.DataFrame) -> pd.DataFrame:

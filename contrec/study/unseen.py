@@ -21,7 +21,9 @@ from contrec.study.runs import INSIDE, SEEN
 from contrec.study.tables import METRICS
 
 GROUPS = {"unseen": "", "same users, in training": INSIDE, "other users": SEEN}  # group: ending of a model's name
-VARIANTS = r"contrec/(?!user-token|direct-head)"  # of ContRec its two plainest are shown, as in tables.comparison
+VARIANTS = (
+    r"(contrec|deftrec)/(?!user-token|direct-head)"  # of ContRec its two plainest are shown, as in tables.comparison
+)
 DRAWS = 2000  # of users, for each difference
 Kept = Mapping[str, Sequence[Evaluation]]  # model name -> its evaluations, one for each seed
 
@@ -29,7 +31,7 @@ Kept = Mapping[str, Sequence[Evaluation]]  # model name -> its evaluations, one 
 def unseen_models(config: Config) -> list[str]:
     """What the notebook compares: the floors, MF (whose users are learned), what fits the data, and ContRec."""
     repeats = ["repeat_history"] if config.dataset == "software" else []
-    return [*runs.FLOORS, *repeats, "mf", "contrec"]
+    return [*runs.FLOORS, *repeats, "mf", config.model]
 
 
 def unseen_runs(config: Config, models: Sequence[str] | None = None, progress: bool = False) -> dict[str, list]:
@@ -50,7 +52,9 @@ def unseen_rows(config: Config, models: Sequence[str] | None = None) -> pd.DataF
     """The same as rows in the columns of ``data/reproduced``, for ``tables.comparison``."""
     frames = []
     for name, seed, folder in _folders(config, models):
-        run = {"recipe": config.recipe, "preset": config.preset} if name == "contrec" else {"recipe": "", "preset": ""}
+        run = (
+            {"recipe": config.recipe, "preset": config.preset} if name == config.model else {"recipe": "", "preset": ""}
+        )
         frames.append(runs.rows_of(config, folder, seed, **run))
     rows = pd.concat(frames, ignore_index=True)
     return rows[~rows.model.str.match(VARIANTS)].reset_index(drop=True)
@@ -60,7 +64,7 @@ def _folders(config: Config, models: Sequence[str] | None, progress: bool = Fals
     """Model, seed and the folder of its evaluations, made where it is missing."""
     for name in models or unseen_models(config):
         for seed in config.seeds[:1] if name in DETERMINISTIC else config.seeds:
-            if name == "contrec":
+            if name == config.model:
                 yield name, seed, runs.evaluated(config, seed, progress)
             else:
                 yield name, seed, runs.floor(config, name, seed, progress)
@@ -158,7 +162,7 @@ def served(models: Sequence[str], config: Config) -> pd.DataFrame:
             inside = outside = "nothing: the same list for everybody"
         elif name == "oracle":
             inside, outside = "the true taste", "cannot"
-        elif name != "contrec":
+        elif name != config.model:
             model = baselines.make(name, **search.chosen(name, config.dataset, config.preset)[0])
             if getattr(model, "users", None) == "learned":
                 inside, outside = "a learned vector", "cannot with it; folded in from the visible history instead"

@@ -79,14 +79,17 @@ def loss_history(recommender: Recommender, part: str) -> pd.DataFrame:
     """Training curves for ``plots.loss_curves``.
 
     Args:
-        part: "tokenizers" (reconstruction error of both) or "phase2" (the terms of Eq. (20) and validation NDCG@10).
+        part: "tokenizers" (reconstruction error of both; of tokenizers that are trained jointly the language loss,
+            which trains them) or "phase2" (the terms of Eq. (20), ContRec, or Eq. (15), DeftRec).
     """
-    if part == "tokenizers":
-        curves = {name: recommender.history[f"{name}_tokenizer"] for name in ("item", "user")}
+    history = recommender.history
+    joint = recommender.config.tokenizer.train == "joint"
+    if part == "tokenizers" and not joint:
+        curves = {name: history[f"{name}_tokenizer"] for name in ("item", "user")}
         rows = [(f"{name} tokenizer", row["epoch"], row["reconstruction"]) for name, h in curves.items() for row in h]
     else:
-        terms = ("llm", "diffusion", "dispersion")
-        rows = [(term, row["epoch"], row[term]) for row in recommender.history["phase2"] for term in terms]
+        terms = ("llm",) if part == "tokenizers" else ("llm", "diffusion", "dispersion", "negative")
+        rows = [(term, row["epoch"], row[term]) for row in history["phase2"] for term in terms if term in row]
     return pd.DataFrame(rows, columns=["model", "epoch", "loss"])
 
 
@@ -107,29 +110,35 @@ def channel_variances(recommender: Recommender) -> pd.DataFrame:
 def tokenizer_health(recommender: Recommender, seed: int = 0) -> pd.DataFrame:
     """Reconstruction with and without noise, noise level and rate of both tokenizers.
 
-    Explained: 1 - MSE / variance. Collapsed: share of channels with less than 1 % of the median variance.
+    Explained: 1 - MSE / variance. Collapsed: share of channels with less than 1 % of the median variance. An encoder
+    that is trained jointly has neither decoder nor noise: of it the collapsed channels are told.
     """
     network, rows = recommender.network, []
     users = recommender.embeddings.users(recommender.sequences).to(recommender.device)
     both = (("item", network.item_tokenizer, network.items), ("user", network.user_tokenizer, users))
     for name, tokenizer, x in both:
+        variance = tokenizer.channel_variance(x)
+        collapsed = float((variance < 0.01 * variance.median()).float().mean())
+        if recommender.config.tokenizer.train == "joint":
+            rows.append({"tokenizer": name, "collapsed": collapsed})
+            continue
         generator = torch.Generator(device=x.device).manual_seed(seed)
         error = {
             "without noise": (tokenizer.decode(tokenizer.encode(x)) - x).square().mean(),
             "with noise": (tokenizer.decode(tokenizer.encode(x, generator)) - x).square().mean(),
         }
-        spread, variance = x.var(dim=0, unbiased=False).mean(), tokenizer.channel_variance(x)
+        spread = x.var(dim=0, unbiased=False).mean()
         row = {"tokenizer": name, **{f"explained {key}": float(1 - e / spread) for key, e in error.items()}}
         row["sigma_scale"], row["rate (bits)"] = float(tokenizer.sigma_scale), tokenizer.rate_bits(x)
-        row["collapsed"] = float((variance < 0.01 * variance.median()).float().mean())
-        rows.append(row)
+        rows.append({**row, "collapsed": collapsed})
     return pd.DataFrame(rows)
 
 
 def tokens_of(recommender: Recommender, split: Split, case: int, last: int = 5) -> tuple[np.ndarray, list[str]]:
     """Tokens (n, K, D) and titles of a case's newest items, for ``plots.tokens``."""
     items = split.test.history(case)[-last:]
-    tokens = recommender.network.item_tokens[torch.from_numpy(items)].cpu().numpy()
+    network = recommender.network
+    tokens = network.item_tokenizer.means(network.items[torch.from_numpy(items)]).detach().cpu().numpy()
     return tokens, [split.catalogue.titles[i] for i in items]
 
 
@@ -186,15 +195,15 @@ def quick_check(config: Config, recommender: Recommender) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-PAIRS = (
-    ("contrec", "contrec/mean-history"), ("contrec", "contrec/user-token"), ("contrec", "contrec/direct-head"),
-    ("contrec", "contrec/permuted-condition"), ("contrec", "contrec/random-backbone"), ("contrec", "ease"),
-    ("contrec", "lightgcn"), ("contrec", "popularity"),
+# What a model is compared with; after a slash its own controls
+AGAINST = (
+    "/mean-history", "/user-token", "/direct-head", "/permuted-condition", "/random-backbone", "ease", "lightgcn",
+    "popularity",
 )  # fmt: skip
 
 
 def paired_differences(config: Config, metrics=("HR@10", "NDCG@10")) -> pd.DataFrame:
-    """ContRec against floors and controls on the same users, per seed: difference in points, its interval and p."""
+    """The model against floors and controls on the same users, per seed: difference in points, its interval and p."""
     rows = []
     for seed in config.seeds:
         kept = runs.kept_evaluations(runs.evaluated(config, seed))
@@ -203,11 +212,18 @@ def paired_differences(config: Config, metrics=("HR@10", "NDCG@10")) -> pd.DataF
         for name in ("ease", "lightgcn", "popularity"):
             own = seed if name == "lightgcn" else config.seeds[0]
             kept |= runs.kept_evaluations(runs.floor(config, name, own))
-        for a, b in ((a, b) for a, b in PAIRS if b in kept):
-            for metric in metrics:
-                outcome = paired_bootstrap(kept[a], kept[b], metric)
+        model = config.model
+        for other in (model + name if name[0] == "/" else name for name in AGAINST):
+            for metric in metrics if other in kept else ():
+                outcome = paired_bootstrap(kept[model], kept[other], metric)
                 low, high = outcome["interval"]
-                row = {"seed": seed, "model": a, "against": b, "metric": metric, "difference": outcome["difference"]}
+                row = {
+                    "seed": seed,
+                    "model": model,
+                    "against": other,
+                    "metric": metric,
+                    "difference": outcome["difference"],
+                }
                 rows.append({**row, "low": low, "high": high, "p": outcome["p"]})
     return pd.DataFrame(rows)
 

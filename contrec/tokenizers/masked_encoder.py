@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from contrec.tokenizers.base import Tokenizer, masked
+from contrec.tokenizers.base import ContinuousTokenizer, masked
 from contrec.tokenizers.config import TokenizerConfig
 
 
-class MaskedEncoder(Tokenizer):
+class MaskedEncoder(ContinuousTokenizer):
     """K sub-encoders read one embedding of which elements are hidden (Eq. 2, DeftRec).
 
     Each is a residual block (ReLU, dropout, linear d-d) and an output block (ReLU, dropout, linear d-D, ReLU). The
@@ -37,6 +37,10 @@ class MaskedEncoder(Tokenizer):
             x = x + self.shift
         return torch.stack([encoder(x) for encoder in self.encoders], dim=1)
 
+    def means(self, x: Tensor) -> Tensor:
+        """The tokens of :meth:`encode` without a mask: x (B, d) -> (B, K, D)."""
+        return self.encode(x)
+
 
 class _SubEncoder(nn.Module):
     def __init__(self, dim: int, config: TokenizerConfig):
@@ -48,7 +52,7 @@ class _SubEncoder(nn.Module):
         return self.out(x + self.residual(x))
 
 
-class Projection(Tokenizer):
+class Projection(ContinuousTokenizer):
     """K linear maps: what stands for the tokenizer where it is left out ("w/o Encoder", Sect. 3.4, DeftRec).
 
     Args:
@@ -63,3 +67,7 @@ class Projection(Tokenizer):
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Tokens of embeddings: x (B, d) -> (B, K, D); never random."""
         return self.project(x).unflatten(1, (self.config.n_tokens, self.config.token_dim))
+
+    def means(self, x: Tensor) -> Tensor:
+        """As :meth:`encode`."""
+        return self.encode(x)
