@@ -261,6 +261,7 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
             {"study": asdict(config), "settings": settings}, dataset=f"{config.dataset} {config.source}",
             inputs=data.inputs(config.dataset, config.source), seeds=sorted({c.seed for c in own}),
             seconds=sum(a["seconds, with test"] for a in about), outputs=[ranks],
+            device=" and ".join(sorted({a["device"] for a in about})),
             rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         )  # fmt: skip
         written.append(provenance.write_beside(path, entry))

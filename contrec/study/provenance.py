@@ -59,6 +59,14 @@ def versions() -> dict[str, str]:
     return found
 
 
+def device_name(device=None) -> str:
+    """The name of a GPU, or "cpu"; None: of the device that models are trained on here."""
+    import torch
+
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device is None else str(device)
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+
+
 def record(
     config,
     *,
@@ -77,7 +85,7 @@ def record(
         config: dataclass or dict of settings; its fingerprint is recorded too.
         dataset: name and source ("lastfm raw", "planted").
         inputs: files the result was made from, or their SHA-256 by name (:func:`contrec.data.inputs`).
-        device: "cpu" or a torch device; for a GPU its name is recorded.
+        device: "cpu", a torch device (for a GPU its name is recorded), or names of devices.
         seconds: wall-clock duration, rounded to tenths.
         rows: row counts by name (interactions, users, cases, ...).
         outputs: files whose hashes are recorded; :func:`write_beside` adds those of a figure itself.
@@ -86,9 +94,7 @@ def record(
         A JSON-ready dict with :data:`FIELDS`. Files of the project appear by their path from its root, others by name.
     """
     if str(device).startswith("cuda"):
-        import torch
-
-        device = f"{device} ({torch.cuda.get_device_name(device)})"
+        device = f"{device} ({device_name(device)})"
     files = dict(inputs) if isinstance(inputs, Mapping) else {_name(p): sha256(p) for p in inputs}
     return {
         "config": _plain(config),
@@ -155,8 +161,7 @@ def show(config, dataset: str | None = None) -> None:
     git = revision()
     commit = "none" if git["commit"] is None else git["commit"][:7] + ("" if git["clean"] else "+changes")
     data = "" if dataset is None else f"data {dataset}  "
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    print(f"config {fingerprint(config)}  {data}revision {commit}  torch {torch.__version__}  {device}")
+    print(f"config {fingerprint(config)}  {data}revision {commit}  torch {torch.__version__}  {device_name()}")
 
 
 def _name(path: Path) -> str:

@@ -139,6 +139,7 @@ def floor(config: Config, name: str, seed: int = 0, progress: bool = False) -> P
         model.fit(split, seed=seed, progress=progress, **resumable)
         about = {"settings": settings, "source": source, "seconds": time.perf_counter() - start}
         about["epochs"] = len(getattr(model, "history", []))
+        about["device"] = provenance.device_name(getattr(model, "device", "cpu"))
         kept = {name: evaluate(model, split.test, train=split.train)}
         if split.counts["repeated_targets"] > REPEATS * len(split.test):
             kept[f"{name}/seen-kept"] = evaluate(model, split.test, exclude_seen=False, train=split.train)
