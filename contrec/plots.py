@@ -584,16 +584,17 @@ def differences(frame: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "NDCG
             ticks.append((len(ticks), plain(label, 26)))
     heads = [n for n, _ in ticks if n not in places.values()]
     kinds = [kind for kind in ("reproduced", "this run", "published") if kind in set(frame["kind"])]
-    figure, axes = new(1, len(metrics), height=0.8 + 0.135 * len(ticks), sharey=True, squeeze=False)
+    figure, axes = new(1, len(metrics), height=1.2 + 0.135 * len(ticks), sharey=True, squeeze=False)
     for ax, metric in zip(axes[0], metrics, strict=True):
         ax.axvline(0, color=GREY, lw=0.6, zorder=0)
         for line in frame[frame["metric"] == metric].itertuples():
             y = places[line.group, line.label] + 0.24 * (kinds.index(line.kind) - (len(kinds) - 1) / 2)
             colour = METHODS["deftrec"][1] if line.kind == "published" else VERMILLION
             marker = "D" if line.kind == "published" else "o"
-            ax.hlines(y, line.low, line.high, color=colour, lw=1.0)
+            if pd.notna(line.low):
+                ax.hlines(y, line.low, line.high, color=colour, lw=1.0)
             ax.plot([line.difference], [y], ls="", marker=marker, ms=3.5, **_fill(line.kind, colour))
-        ax.set(xlabel=f"{metric}, percentage points", ylim=(len(ticks) - 0.4, -0.6))
+        ax.set(xlabel=f"{metric} (points)", ylim=(len(ticks) - 0.4, -0.6))
         ax.set_yticks(*zip(*ticks, strict=True))
         ax.tick_params(axis="y", length=0)
         ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
@@ -604,6 +605,8 @@ def differences(frame: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "NDCG
         colour, marker = (METHODS["deftrec"][1], "D") if kind == "published" else (VERMILLION, "o")
         bar = "no interval" if kind == "published" else f"bars: {BOOTSTRAP}, paired"
         axes[0, 0].plot([], [], ls="", marker=marker, label=f"{kind} ({bar})", **_fill(kind, colour))
-    figure.legend(loc="outside lower center", ncols=1, title="changed minus full model", title_fontsize=6.5)
+    figure.legend(
+        loc="outside lower center", ncols=1, title="changed minus full model, percentage points", title_fontsize=6.5
+    )
     _subtitle(figure, subtitle)
     return figure, frame

@@ -26,7 +26,10 @@ def controls(wanted: Sequence[Cell]) -> pd.DataFrame:
     """Metrics of the full run and its controls (a row each, seeds averaged), as ``tables.ranking_table`` wants them."""
     full = [c for c in wanted if c.arm.name == "full" and c.done]
     frames = [runs.rows_of(c.full, c.folder, c.seed, c.full.recipe, c.full.preset) for c in full]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=runs.COLUMNS)
+    if not frames:
+        return pd.DataFrame(columns=runs.COLUMNS)
+    found = pd.concat(frames, ignore_index=True)
+    return found.assign(model=found.model.str.replace("^contrec", full[0].full.model, regex=True))
 
 
 def printed(model: str, dataset: str, metric: str) -> dict[str, float]:
@@ -34,6 +37,13 @@ def printed(model: str, dataset: str, metric: str) -> dict[str, float]:
     table = published("deftrec_table5")
     own = table[(table.dataset == dataset) & (table.metric == metric) & (table.paper == model)]
     return {model.partition("/")[2] or "full": value for model, value in zip(own.model, own.value, strict=True)}
+
+
+def printed_differences() -> pd.DataFrame:
+    """Table 5, DeftRec, as differences from its Full in points: a row per arm as printed, dataset and metric above."""
+    table = published("deftrec_table5").pivot(index="row", columns=["dataset", "metric"], values="value")
+    table = table.loc[published("deftrec_table5").row.unique()]
+    return (100 * (table - table.loc["Full"])).drop("Full").rename_axis(index=None, columns=[None, None])
 
 
 def compared(full: Config, kept: Kept, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
@@ -142,7 +152,8 @@ def drawn(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
     told = frame[frame.published_difference.notna() & (frame.arm != "full")]
     told = told.assign(kind="published", difference=told.published_difference, low=np.nan, high=np.nan)
     columns = ["group", "label", "metric", "kind", "difference", "low", "high"]
-    return pd.concat([own[columns], told[columns]], ignore_index=True)
+    both = pd.concat([own[columns], told[columns]])
+    return both.sort_index(kind="stable").reset_index(drop=True)  # in the order of the arms
 
 
 def recorded_study(full: Config) -> Config:
@@ -162,7 +173,7 @@ def recorded_study(full: Config) -> Config:
 
 
 def headline(full: Config, kept: Kept, metric: str = "HR@10") -> pd.DataFrame:
-    """Every arm: published | reproduced | verdict | this run; differences from the full model in points.
+    """Arms that were printed or run: published | reproduced | verdict | this run; differences from full in points.
 
     Reproduced is what :func:`recorded_study` has in ``data/reproduced``; "not run" where it has nothing.
     """
@@ -177,7 +188,7 @@ def headline(full: Config, kept: Kept, metric: str = "HR@10") -> pd.DataFrame:
         row[theirs] = f"{r.value:.4f} (n={r.n})" if r.n else "not run"
         row["difference"] = _number(r.difference, r.diff_low, r.diff_high, "{:+.2f}")
         row["verdict"] = r.verdict
-        mine = here.loc[name] if name in here.index else None
-        row[ours] = f"{mine.value:.4f}" if mine is not None and mine.n else "not run"
-        rows.append(row)
+        ran = name in here.index and here.n[name] > 0
+        row[ours] = f"{here.value[name]:.4f}" if ran else "not run"
+        rows += [row] if ran or r.n or not np.isnan(r.published) else []
     return pd.DataFrame(rows)

@@ -88,6 +88,10 @@ ARMS = (
         "Appendix B.1, ContRec", {"user_tokens": False},
     ),
     Arm(
+        "frozen-backbone", PARTS, "Frozen backbone", "the language model is not trained: a tiny one stays random",
+        "our question", {"language__train": "none"}, cost=0.8,
+    ),
+    Arm(
         "no-text-bonus", PARTS, "w/o Text bonus", "pi = 0: the text does not change the ranking", "Eq. (22), ContRec",
         {"text_bonus": 0.0}, variant="no-text-bonus",
     ),

@@ -130,6 +130,13 @@ def evaluation(ranks) -> Evaluation:
     return Evaluation(ranks, np.ones(len(ranks), np.int64), np.arange(len(ranks)), True, None, counts)
 
 
+def test_printed_differences_are_points():
+    """Origin: Table 5, DeftRec: .1217 - .1584 and .0241 - .0255."""
+    table = ablation_tables.printed_differences()
+    assert len(table) == 8 and table.loc["w/o CF", ("software", "HR@10")] == pytest.approx(-3.67)
+    assert table.loc["w/o BPR", ("beauty", "NDCG@10")] == pytest.approx(-0.14)
+
+
 SOFTWARE = Config.from_parameters("deftrec", "paper", "laptop", dataset="software", source="released")
 HIT, MISS = 1.0, 11.0
 
@@ -230,7 +237,7 @@ def test_full_models_first_then_the_cheapest_and_shared_ones_for_nothing(filled)
     frame = by_arm(compared(wanted[0].full, kept))
     metrics = {name: e.metrics()["HR@10"] for (name, _), e in kept.items()}
     assert frame.difference["gold"] == pytest.approx(100 * (metrics["gold"] - metrics["full"]))
-    assert {"contrec", "contrec/user-token", "contrec/direct-head"} < set(ablation_tables.controls(wanted).model)
+    assert {"deftrec", "deftrec/user-token", "deftrec/direct-head"} < set(ablation_tables.controls(wanted).model)
 
 
 def test_nothing_is_run_twice(filled, monkeypatch):

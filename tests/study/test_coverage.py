@@ -23,7 +23,7 @@ from contrec.study.coverage import (
 from contrec.study.published import not_available, published
 
 # What need not be there yet. Take a name away when it is; both tuples may be empty.
-NOTEBOOKS_TO_COME = ("05_ablation", "06_hyperparameters", "08_unseen_users", "09_case_studies", "10_your_own_data")
+NOTEBOOKS_TO_COME = ("06_hyperparameters", "08_unseen_users", "09_case_studies", "10_your_own_data")
 EQUATIONS_TO_COME = tuple(("deftrec", number) for number in (2, 9, 10, 11, 12, 13, 15))
 
 CLAIMS = {path.stem: claimed(path) for path in sorted(paths.notebooks().glob("*.ipynb"))}
