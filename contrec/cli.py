@@ -65,15 +65,19 @@ def parser() -> argparse.ArgumentParser:
         "where known, rating, title, brand, category; trained and evaluated without notebooks",
     )
     study.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
-    recipes = "paper | released | tuned (default)"
-    study.add_argument("--recipes", type=_words, default=["tuned"], metavar="NAME,...", help=recipes)
+    recipes = "paper (default of --ablation) | released | tuned (default)"
+    study.add_argument("--recipes", type=_words, metavar="NAME,...", help=recipes)
     study.add_argument("--seeds", type=_numbers, metavar="N,...", help="one training run each; default: 0")
-    study.add_argument("--models", type=_words, metavar="NAME,...", help="contrec (default) | deftrec")
+    models = "contrec (default) | deftrec (default of --ablation); baselines with --grid"
+    study.add_argument("--models", type=_words, metavar="NAME,...", help=models)
     study.add_argument("--source", help="raw (default) | released | sample (of software)")
     study.add_argument("--split", help="leave_one_out (default) | time_point | unseen_users")
     study.add_argument("--processes", type=int, default=1, metavar="N", help="training processes (GPUs); default: 1")
     study.add_argument("--grid", action="store_true", help="fill the grid of baselines, cheapest first, instead")
-    study.add_argument("--workers", type=int, default=1, metavar="N", help="processes of the grid, one thread each")
+    study.add_argument("--ablation", action="store_true", help="run models with one thing changed each instead")
+    study.add_argument("--arms", type=_words, metavar="NAME,...", help="of the ablation; default: all that change it")
+    workers = "processes of the grid or the ablation, one thread each"
+    study.add_argument("--workers", type=int, default=1, metavar="N", help=workers)
     study.add_argument("--record", action="store_true", help="write the results to data/reproduced")
     study.add_argument("--no-notebooks", action="store_true", help="train (or resume) the runs only")
 
@@ -153,7 +157,12 @@ def _study(options) -> int:
     positive("workers", options.workers)
     if options.grid:
         return _grid(options)
+    if options.ablation:
+        return _ablation(options)
+    if options.arms:
+        raise ValueError("--arms belongs to --ablation")
     options.datasets, options.models = options.datasets or ["planted"], options.models or ["contrec"]
+    options.recipes = options.recipes or ["tuned"]
     options.seeds, options.split = options.seeds or [0], options.split or "leave_one_out"
     own_file = "table" in options.datasets
     if own_file and options.path is None:
@@ -241,6 +250,24 @@ def _grid(options) -> int:
     finally:
         _say(_table(grid.overview(wanted)))
         for path in grid.record(wanted) if options.record else ():
+            _say(str(path))
+    return 0
+
+
+def _ablation(options) -> int:
+    from .study import ablation
+
+    full = ablation.studies(
+        options.datasets or ["planted"], options.models or ["deftrec"], options.recipes or ["paper"],
+        preset=options.preset, source=options.source, split=options.split or "leave_one_out",
+        seeds=options.seeds or [0],
+    )  # fmt: skip
+    wanted = [cell for config in full for cell in ablation.cells(config, options.arms)]
+    try:
+        ablation.fill(wanted, workers=options.workers, progress=sys.stderr.isatty(), say=_say)
+    finally:
+        _say(_table(ablation.overview(wanted)))
+        for path in ablation.record(wanted) if options.record else ():
             _say(str(path))
     return 0
 

@@ -15,7 +15,7 @@ from .theme import BLACK, DATASETS, GREY, METHODS, THEME, VERMILLION, group, new
 __all__ = [
     *("channel_variance", "cost_by_part", "cost_curves", "denoising_path", "history_lengths", "loss_curves"),
     "reconstruction",
-    *("ranking_intervals", "trade_off"),
+    *("differences", "ranking_intervals", "trade_off"),
     "save",
     "unseen_users",
 ]
@@ -554,6 +554,59 @@ def unseen_users(groups: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "ND
     title = f"bars: {BOOTSTRAP}"
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=1, title=title, title_fontsize=6.5
+    )
+    _subtitle(figure, subtitle)
+    return figure, frame
+
+
+@_themed
+def differences(frame: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "NDCG@10"), subtitle: str = ""):
+    """Differences of changed models from the full one, as dots with intervals, by group; published ones hollow.
+
+    Args:
+        frame: columns group, label, metric, kind ("this run", "reproduced", "published"), difference (percentage
+            points), low, high (NaN: a dot and no bar), as ``study.drawn`` gives them; groups and labels stand in their
+            order of appearance.
+        metrics: one panel each.
+        subtitle: dataset, preset, seeds.
+
+    Returns:
+        (figure, frame with group, label, metric, kind, difference, low, high).
+    """
+    _need(frame, "group", "label", "metric", "kind", "difference", "low", "high")
+    frame = frame[frame["metric"].isin(metrics)].reset_index(drop=True)
+    places: dict[tuple[str, str], int] = {}
+    ticks: list[tuple[int, str]] = []
+    for name, own in frame.groupby("group", sort=False):
+        ticks.append((len(ticks), name))  # a line for the group's name
+        for label in dict.fromkeys(own["label"]):
+            places[name, label] = len(ticks)
+            ticks.append((len(ticks), plain(label, 26)))
+    heads = [n for n, _ in ticks if n not in places.values()]
+    kinds = [kind for kind in ("reproduced", "this run", "published") if kind in set(frame["kind"])]
+    figure, axes = new(1, len(metrics), height=1.2 + 0.135 * len(ticks), sharey=True, squeeze=False)
+    for ax, metric in zip(axes[0], metrics, strict=True):
+        ax.axvline(0, color=GREY, lw=0.6, zorder=0)
+        for line in frame[frame["metric"] == metric].itertuples():
+            y = places[line.group, line.label] + 0.24 * (kinds.index(line.kind) - (len(kinds) - 1) / 2)
+            colour = METHODS["deftrec"][1] if line.kind == "published" else VERMILLION
+            marker = "D" if line.kind == "published" else "o"
+            if pd.notna(line.low):
+                ax.hlines(y, line.low, line.high, color=colour, lw=1.0)
+            ax.plot([line.difference], [y], ls="", marker=marker, ms=3.5, **_fill(line.kind, colour))
+        ax.set(xlabel=f"{metric} (points)", ylim=(len(ticks) - 0.4, -0.6))
+        ax.set_yticks(*zip(*ticks, strict=True))
+        ax.tick_params(axis="y", length=0)
+        ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
+        ax.grid(axis="x", color="#E5E5E5", lw=0.5)
+    for n in heads:
+        axes[0, 0].get_yticklabels()[n].set_fontweight("bold")
+    for kind in kinds:
+        colour, marker = (METHODS["deftrec"][1], "D") if kind == "published" else (VERMILLION, "o")
+        bar = "no interval" if kind == "published" else f"bars: {BOOTSTRAP}, paired"
+        axes[0, 0].plot([], [], ls="", marker=marker, label=f"{kind} ({bar})", **_fill(kind, colour))
+    figure.legend(
+        loc="outside lower center", ncols=1, title="changed minus full model, percentage points", title_fontsize=6.5
     )
     _subtitle(figure, subtitle)
     return figure, frame

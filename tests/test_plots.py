@@ -95,6 +95,19 @@ def figures(rng):
         ],
         columns=["model", "group", "metric", "value", "low", "high", "n_users"],
     )
+    changed = pd.DataFrame(
+        [
+            (group, label, metric, kind, change, change - 0.5 if bar else np.nan, change + 0.5 if bar else np.nan)
+            for group, label, change in (
+                ("parts", "w/o Mask", -0.4),
+                ("parts", "w/o BPR", 0.3),
+                ("K", "K=1", -1.2),
+            )
+            for metric in ("HR@10", "NDCG@10")
+            for kind, bar in (("this run", True), ("published", False))
+        ],
+        columns=["group", "label", "metric", "kind", "difference", "low", "high"],
+    )
     return {
         "loss": lambda: plots.loss_curves(history(rng), subtitle="Planted, tiny, 3 seeds"),
         "ranking": lambda: plots.ranking_intervals(results(), subtitle="LastFM, tiny, 1 seed"),
@@ -106,10 +119,12 @@ def figures(rng):
         "growth": lambda: plots.cost_curves(growth, "items", xlabel="items", subtitle="Planted"),
         "sampling": lambda: plots.trade_off(sampling, subtitle="Planted"),
         "unseen": lambda: plots.unseen_users(groups, subtitle="Planted"),
+        "differences": lambda: plots.differences(changed, subtitle="Planted"),
     }
 
 
 NAMES = ["loss", "ranking", "variance", "path", "lengths", "reconstruction", "parts", "growth", "sampling", "unseen"]
+NAMES += ["differences"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -318,6 +333,15 @@ def test_unseen_users_says_how_many_there_are_and_orders_models(rng):
     assert labels == ["Popularity", "ContRec", "ContRec: direct head"] and len(frame) == 18
     dots = {tuple(line.get_xdata()) for line in figure.axes[0].get_lines()}
     assert (0.1,) * 3 in {tuple(np.round(d, 3)) for d in dots}
+
+
+def test_differences_stand_in_groups_and_published_ones_are_hollow(rng):
+    figure, frame = figures(rng)["differences"]()
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels == ["parts", "w/o Mask", "w/o BPR", "K", "K=1"]
+    dots = [line for line in figure.axes[0].lines if len(line.get_ydata()) == 1 and line.get_marker() == "D"]
+    assert len(dots) == 3 and all(dot.get_markerfacecolor() == "white" for dot in dots)
+    assert len(figure.axes[0].collections) == 3 and len(frame) == 12  # a bar for each of this run's
 
 
 def test_missing_columns_are_named():

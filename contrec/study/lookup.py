@@ -63,9 +63,15 @@ def _not_one(run: str, count: int, what: str, known: list[str], shown: int = 10)
 
 
 def _evaluations(run: str) -> list[Path]:
-    """Folders of kept evaluations, of runs (ContRec or a baseline) whose name begins with ``run``."""
+    """Folders of kept evaluations, of runs (ContRec or a baseline) whose name begins with ``run``.
+
+    Of a run that was evaluated alone first and then with its controls, the second.
+    """
     keys = [f for stage in ("evaluation", "baselines") for f in (paths.artifacts() / stage).glob("[0-9a-f]*/key.json")]
-    return sorted(f.parent for f in keys if run_of(f.parent).startswith(run))
+    found = sorted(f.parent for f in keys if run_of(f.parent).startswith(run))
+    alone = [json.loads((f / "key.json").read_text(encoding="utf-8"))["key"].get("control") == "none" for f in found]
+    whole = {run_of(f) for f, one in zip(found, alone, strict=True) if not one}
+    return [f for f, one in zip(found, alone, strict=True) if not one or run_of(f) not in whole]
 
 
 def compare(run_a: str, run_b: str, metrics=("HR@10", "HR@20", "NDCG@10", "NDCG@20")) -> pd.DataFrame:

@@ -110,6 +110,23 @@ def evaluated(config: Config, seed: int, progress: bool = False, processes: int 
     return store().get_or_make("evaluation", {"recommender": run_name(config, seed)}, make)
 
 
+def alone(config: Config, seed: int, progress: bool = False, processes: int = 1) -> Path:
+    """Folder with the test metrics of the run's own estimate alone, which is cheap; as :func:`fitted`."""
+
+    def make(folder: Path) -> None:
+        recommender, split = fitted(config, seed, progress), load_split(config)
+        _keep(folder, {"contrec": evaluate(recommender, split.test, train=split.train)})
+
+    fitted(config, seed, progress, processes)
+    return store().get_or_make("evaluation", alone_key(config, seed), make)
+
+
+def alone_key(config: Config, seed: int) -> dict:
+    """What :func:`alone` is kept under: the whole evaluation where there is one."""
+    whole = {"recommender": run_name(config, seed)}
+    return whole if store().has("evaluation", whole) else {**whole, "control": "none"}
+
+
 def versions_of(name: str) -> dict[str, int]:
     """Versions of the stages that a baseline is made of."""
     stages = ("baselines", *VERSIONS.get(name.partition("/")[0], ()))

@@ -9,8 +9,9 @@ import pandas as pd
 
 from contrec import theme
 from contrec.evaluation import Evaluation
-from contrec.study import efficiency, grid, reconstruction, search, tables
-from contrec.study.config import MODELS, PRESETS
+from contrec.study import ablation, ablation_tables, efficiency, grid, reconstruction, search, tables
+from contrec.study.arms import arms
+from contrec.study.config import MODELS, PRESETS, Config
 from contrec.study.evidence import Record
 from contrec.study.markup import details, intervals, table, text
 from contrec.study.runner import find_notebook, parameters_of
@@ -202,6 +203,33 @@ def _costs(own: Sequence[Record]) -> str:
     return shown
 
 
+def _ablated(own: Sequence[Record]) -> str:
+    """Every recorded ablation: each arm against its full model on the same users."""
+    shown = ""
+    for record in own:
+        study = record.entry["config"]["study"]
+        names = ("model", "recipe", "preset", "dataset", "source", "split")
+        full = Config.from_parameters(**{name: study[name] for name in names}, seeds=study["seeds"])
+        frame = ablation_tables.compared(full, ablation.recorded(full))
+        for metric in ablation_tables.METRICS:
+            caption = f"{record.path.stem}: {metric}, changed minus full model in percentage points"
+            shown += table(ablation_tables.ablation_table(frame, metric), caption)
+    return shown
+
+
+def _unablated() -> list[Gap]:
+    """Ablations that the study wants recorded: DeftRec where Table 5 prints it, ContRec on LastFM."""
+    wanted = [("deftrec", "software"), ("deftrec", "beauty"), ("contrec", "lastfm")]
+    gaps = []
+    for model, dataset in wanted:
+        command = f"contrec study --ablation --datasets {dataset} --source released --models {model} --preset laptop"
+        full = Config.from_parameters(model, "paper", "laptop", dataset=dataset, source="released")
+        missing = {arm.name for arm in arms(full)} - {name for name, _ in ablation.recorded(full)}
+        what = f"{model} on {dataset}: {len(missing)} arms of recipe paper"
+        gaps += [(what, f"{command} --seeds 0,1,2 --record")] if missing else []
+    return gaps
+
+
 SECTIONS = (
     Section("00_quickstart", "One user", "The whole idea on one user", gaps=list),
     Section(
@@ -222,7 +250,10 @@ SECTIONS = (
         ("contrec_table2", "deftrec_table2"),
         ("*_leave_one_out_baselines.csv", "*_time_point_baselines.csv", "search/*"), _compared, _unfilled,
     ),
-    Section("05_ablation", "Ablation", "What is left when a part is taken away?", ("deftrec_table5",)),
+    Section(
+        "05_ablation", "Ablation", "What is left when a part is taken away?", ("deftrec_table5",), ("*_ablation.csv",),
+        _ablated, _unablated,
+    ),
     Section("06_hyperparameters", "Hyperparameters", "How much do the settings matter?"),
     Section(
         "07_efficiency", "Efficiency", "What does an answer cost, and what is the money spent on?",

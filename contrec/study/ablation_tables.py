@@ -1,0 +1,194 @@
+"""What the ablation found: each arm against its full model on the same users, beside DeftRec's Table 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from contrec.evaluation import Evaluation, paired_bootstrap
+from contrec.evaluation.significance import bootstrap_means
+from contrec.study import runs
+from contrec.study.ablation import Cell, recorded
+from contrec.study.arms import everything, why_not
+from contrec.study.config import Config
+from contrec.study.published import published
+
+METRICS = ("HR@10", "NDCG@10")
+DRAWS = 2000  # of users, for each difference
+# Model -> whose recorded rows stand beside a run on the planted catalogue
+SHOWN = {"contrec": ("lastfm", "released"), "deftrec": ("software", "released")}
+Kept = Mapping[tuple[str, int], Evaluation]  # arm and seed -> its evaluation
+
+
+def controls(wanted: Sequence[Cell]) -> pd.DataFrame:
+    """Metrics of the full run and its controls (a row each, seeds averaged), as ``tables.ranking_table`` wants them."""
+    full = [c for c in wanted if c.arm.name == "full" and c.done]
+    frames = [runs.rows_of(c.full, c.folder, c.seed, c.full.recipe, c.full.preset) for c in full]
+    if not frames:
+        return pd.DataFrame(columns=runs.COLUMNS)
+    found = pd.concat(frames, ignore_index=True)
+    return found.assign(model=found.model.str.replace("^contrec", full[0].full.model, regex=True))
+
+
+def printed(model: str, dataset: str, metric: str) -> dict[str, float]:
+    """Arm -> what DeftRec's Table 5 prints; empty for another model or dataset."""
+    table = published("deftrec_table5")
+    own = table[(table.dataset == dataset) & (table.metric == metric) & (table.paper == model)]
+    return {model.partition("/")[2] or "full": value for model, value in zip(own.model, own.value, strict=True)}
+
+
+def printed_differences() -> pd.DataFrame:
+    """Table 5, DeftRec, as differences from its Full in points: a row per arm as printed, dataset and metric above."""
+    table = published("deftrec_table5").pivot(index="row", columns=["dataset", "metric"], values="value")
+    table = table.loc[published("deftrec_table5").row.unique()]
+    return (100 * (table - table.loc["Full"])).drop("Full").rename_axis(index=None, columns=[None, None])
+
+
+def compared(full: Config, kept: Kept, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """Every arm against its full model on the same users, beside what is printed.
+
+    Args:
+        full: the full model.
+        kept: from :func:`evaluations` or :func:`recorded`; a model's seeds are averaged user by user. A difference is
+            taken over the seeds that both have.
+
+    Returns:
+        A row per metric and arm: arm, group, label, metric; value, low, high (95 % bootstrap over users), n (seeds);
+        difference from the full model in percentage points, diff_low, diff_high, p (paired bootstrap over users),
+        p_holm (for so many arms), seed_sd (s.d. of the difference over training seeds, NaN for one); published,
+        published_difference (points); verdict. NaN where nothing was run or printed.
+    """
+    rows = []
+    for metric in metrics:
+        in_print, own = printed(full.model, full.dataset, metric), []
+        for arm in everything(full):
+            why = why_not(full, arm)
+            if why and arm.name not in in_print:
+                continue
+            row = {"arm": arm.name, "group": arm.group, "label": arm.label, "metric": metric}
+            row |= _against_full(arm.name, kept, metric)
+            row["published"] = in_print.get(arm.name, np.nan)
+            row["published_difference"] = 100 * (row["published"] - in_print.get("full", np.nan))
+            row["verdict"] = why or ("" if arm.name == "full" and row["n"] else _verdict(row))
+            own.append(row)
+        frame = pd.DataFrame(own)
+        frame.insert(frame.columns.get_loc("p") + 1, "p_holm", holm(frame.p))
+        rows.append(frame)
+    return pd.concat(rows, ignore_index=True)
+
+
+def _against_full(name: str, kept: Kept, metric: str) -> dict:
+    own = {seed: e for (arm, seed), e in kept.items() if arm == name}
+    whole = {seed: e for (arm, seed), e in kept.items() if arm == "full"}
+    empty = ("value", "low", "high", "difference", "diff_low", "diff_high", "p", "seed_sd")
+    row = dict.fromkeys(empty[:3], np.nan) | {"n": len(own)} | dict.fromkeys(empty[3:], np.nan)
+    if own:
+        values = np.mean([e.per_user(metric) for e in own.values()], axis=0)
+        row["value"] = values.mean()
+        row["low"], row["high"] = np.percentile(bootstrap_means(values[:, None]), [2.5, 97.5])
+    both = sorted(own.keys() & whole.keys())
+    if both and name != "full":
+        found = paired_bootstrap([own[s] for s in both], [whole[s] for s in both], metric, DRAWS)
+        row["difference"], row["p"] = found["difference"], found["p"]
+        row["diff_low"], row["diff_high"] = found["interval"]
+        each = [100 * (own[s].metrics()[metric] - whole[s].metrics()[metric]) for s in both]
+        row["seed_sd"] = float(np.std(each, ddof=1)) if len(both) > 1 else np.nan
+    return row
+
+
+def _verdict(row: dict) -> str:
+    """Is the difference outside noise, and has it the printed sign?
+
+    Outside noise: the interval over users holds no zero and, with several seeds, the difference is more than two
+    standard errors of its mean over seeds.
+    """
+    difference = row["difference"]
+    if np.isnan(difference):
+        return "not run"
+    clear = row["diff_low"] > 0 or row["diff_high"] < 0
+    if not np.isnan(row["seed_sd"]):
+        clear &= abs(difference) > 2 * row["seed_sd"] / row["n"] ** 0.5
+    word = ("lower" if difference < 0 else "higher") if clear else "within noise"
+    if np.isnan(row["published_difference"]):
+        return word
+    same = np.sign(difference) == np.sign(row["published_difference"])
+    return f"{word}, sign {'as' if same else 'not as'} printed"
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """p values corrected for their number (Holm, 1979); NaN stay NaN."""
+    order = p.dropna().sort_values()
+    factors = np.arange(len(order), 0, -1)
+    return (order * factors).cummax().clip(upper=1.0).reindex(p.index)
+
+
+def ablation_table(frame: pd.DataFrame, metric: str = "HR@10") -> pd.DataFrame:
+    """The comparison as a page shows it: arms that were run or printed, by group; differences in percentage points."""
+    own = frame[(frame.metric == metric) & ((frame.n > 0) | frame.published.notna())]
+    in_print = own.published.notna().any()
+    rows = []
+    for r in own.itertuples():
+        row = {"group": r.group, "arm": r.label, metric: _number(r.value, r.low, r.high, "{:.4f}")}
+        row["difference"] = _number(r.difference, r.diff_low, r.diff_high, "{:+.2f}")
+        row |= {"p": _number(r.p, shown="{:.3f}"), "p, Holm": _number(r.p_holm, shown="{:.3f}"), "seeds": r.n or ""}
+        if in_print:
+            row["published"] = _number(r.published)
+            row["published difference"] = _number(r.published_difference or np.nan, shown="{:+.2f}")
+        rows.append({**row, "verdict": r.verdict})
+    return pd.DataFrame(rows)
+
+
+def _number(value: float, low: float = np.nan, high: float = np.nan, shown: str = "{:.4f}") -> str:
+    if np.isnan(value):
+        return ""
+    return shown.format(value) + ("" if np.isnan(low) else f" [{shown.format(low)}, {shown.format(high)}]")
+
+
+def drawn(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Differences of ``kind`` ("this run", "reproduced") and the published ones, for ``plots.differences``."""
+    own = frame[frame.difference.notna()].assign(kind=kind, low=frame.diff_low, high=frame.diff_high)
+    told = frame[frame.published_difference.notna() & (frame.arm != "full")]
+    told = told.assign(kind="published", difference=told.published_difference, low=np.nan, high=np.nan)
+    columns = ["group", "label", "metric", "kind", "difference", "low", "high"]
+    both = pd.concat([own[columns], told[columns]])
+    return both.sort_index(kind="stable").reset_index(drop=True)  # in the order of the arms
+
+
+def recorded_study(full: Config) -> Config:
+    """The study whose recorded rows stand beside this one's; for the planted catalogue on the dataset in ``SHOWN``.
+
+    On preset laptop where this one is tiny, and of recipe paper where nothing of this one's recipe is recorded.
+    """
+    dataset, source = SHOWN[full.model] if full.dataset == "planted" else (full.dataset, full.source)
+    preset = "laptop" if full.preset == "tiny" else full.preset
+    found = [
+        Config.from_parameters(
+            full.model, recipe, preset, dataset=dataset, source=source, split=full.split, seeds=full.seeds
+        )
+        for recipe in (full.recipe, "paper")
+    ]
+    return next((study for study in found if recorded(study)), found[-1])
+
+
+def headline(full: Config, kept: Kept, metric: str = "HR@10") -> pd.DataFrame:
+    """Arms that were printed or run: published | reproduced | verdict | this run; differences from full in points.
+
+    Reproduced is what :func:`recorded_study` has in ``data/reproduced``; "not run" where it has nothing.
+    """
+    beside = recorded_study(full)
+    there = compared(beside, recorded(beside), (metric,)).set_index("arm")
+    here = compared(full, kept, (metric,)).set_index("arm")
+    theirs, ours = f"reproduced ({beside.dataset}, {beside.recipe})", f"this run ({full.dataset}, {full.recipe})"
+    rows = []
+    for name, r in there.iterrows():
+        row = {"arm": r.label, "published": _number(r.published) or "-"}
+        row["published difference"] = _number(r.published_difference or np.nan, shown="{:+.2f}")
+        row[theirs] = f"{r.value:.4f} (n={r.n})" if r.n else "not run"
+        row["difference"] = _number(r.difference, r.diff_low, r.diff_high, "{:+.2f}")
+        row["verdict"] = r.verdict
+        ran = name in here.index and here.n[name] > 0
+        row[ours] = f"{here.value[name]:.4f}" if ran else "not run"
+        rows += [row] if ran or r.n or not np.isnan(r.published) else []
+    return pd.DataFrame(rows)
