@@ -12,6 +12,7 @@ import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -52,15 +53,17 @@ class Queue:
     @contextmanager
     def claimed(self, pieces: Sequence[Piece]) -> Iterator[Claim | None]:
         """The first piece that is neither done nor taken, for the length of the block; None if there is none."""
-        study, found = None, None
+        found = None
         with _locked(self.folder / "lock"):
             for piece in pieces:
                 file = None if piece.done else _hold(self.folder / f"{piece.name}.lock")
                 if file is None:
                     continue
-                study = self.study()
-                self._forget(study, piece.name)
-                trial = study.ask()
+                if piece.done:  # by a worker that gave it back since we looked
+                    file.close()
+                    continue
+                self._forget(piece.name)
+                trial = self.study.ask()
                 for key, value in {"piece": piece.name, **piece.label}.items():
                     trial.set_user_attr(key, value)
                 found = Claim(piece, trial.number)
@@ -71,9 +74,10 @@ class Queue:
         try:
             yield found
         finally:
-            self._tell(study, found)
+            self._tell(found)
             file.close()
 
+    @cached_property
     def study(self):
         """The Optuna study of the journal; trials carry ``piece`` and its label as user attributes."""
         import optuna
@@ -86,21 +90,21 @@ class Queue:
             sampler=optuna.samplers.RandomSampler(seed=0),
         )  # fmt: skip
 
-    def _forget(self, study, name: str) -> None:
+    def _forget(self, name: str) -> None:
         """Say of trials of a piece that nobody holds that they have failed: their worker was killed."""
         import optuna
 
-        for left in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        for left in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
             if left.user_attrs.get("piece", name) == name:  # killed before it said which: nobody's
-                study.tell(left.number, state=optuna.trial.TrialState.FAIL)
+                self.study.tell(left.number, state=optuna.trial.TrialState.FAIL)
 
-    def _tell(self, study, claim: Claim) -> None:
+    def _tell(self, claim: Claim) -> None:
         import optuna
 
         if claim.value is None:
-            study.tell(claim.number, state=optuna.trial.TrialState.FAIL)
+            self.study.tell(claim.number, state=optuna.trial.TrialState.FAIL)
         else:
-            study.tell(claim.number, claim.value)
+            self.study.tell(claim.number, claim.value)
 
 
 def _hold(path: Path):
