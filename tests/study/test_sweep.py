@@ -327,7 +327,7 @@ def test_two_equal_runs_give_equal_bytes(small, swept, tmp_path, monkeypatch):
         figure, frame = plots.sweep(sweep_tables.sweep_curves(small, found), subtitle="planted")
         saved.append([p.read_bytes() for p in plots.save(figure, tmp_path / name, "two curves", "0123")])
     assert saved[0] == saved[1]
-    assert list(frame.columns[:3]) == ["parameter", "title", "kind"] and len(frame) == 2 * (5 + 3)
+    assert list(frame.columns[:3]) == ["parameter", "title", "kind"] and len(frame) == 2 * (5 + 2)
 
 
 def test_a_published_optimum_is_marked_and_none_is_invented(small, swept):
