@@ -87,6 +87,21 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("--workers", type=int, default=1, metavar="N", help="processes of one thread each; default: 1")
     search.add_argument("--record", action="store_true", help="write the trials to data/reproduced/search")
 
+    sweep = _add(commands, "sweep", _sweep, "one setting at a time: chosen on validation users, reported on test users")
+    sweep.add_argument("--model", default="contrec", help="contrec (default) | deftrec")
+    sweep.add_argument("--recipe", default="tuned", help="paper | released | tuned (default)")
+    sweep.add_argument("--datasets", type=_words, default=["planted"], metavar="NAME,...", help="default: planted")
+    sweep.add_argument("--source", help="raw (default) | released | sample (of software)")
+    sweep.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
+    sweep.add_argument("--parameters", type=_words, metavar="NAME,...", help="rho,K,gamma_1,...; default: all possible")
+    sweep.add_argument(
+        "--seeds", type=_numbers, default=[0], metavar="N,...",
+        help="the first for every value, the others for the best and the default; default: 0",
+    )  # fmt: skip
+    sweep.add_argument("--workers", type=int, default=1, metavar="N", help="processes of one thread each; default: 1")
+    sweep.add_argument("--slurm", action="store_true", help="start the workers as jobs of SLURM and return")
+    sweep.add_argument("--record", action="store_true", help="write what is finished to data/reproduced")
+
     run = _add(commands, "run", _run, "execute one notebook with other parameters")
     run.add_argument("notebook", metavar="NOTEBOOK", help="its name or number, such as 03_training or 03")
     run.add_argument(
@@ -280,6 +295,36 @@ def _search(options) -> int:
     _say(_table(best))
     if options.record:
         _say(str(search.record(options.trials)))
+    return 0
+
+
+def _sweep(options) -> int:
+    from .study import sweep, sweep_tables
+    from .study.config import Config
+
+    configs = [
+        Config.from_parameters(
+            options.model, options.recipe, options.preset, dataset=dataset, source=options.source, seeds=options.seeds
+        )
+        for dataset in options.datasets
+    ]
+    asked = [sweep.checked(config, options.parameters) for config in configs]  # all of them before the first training
+    for config, parameters in zip(configs, asked, strict=True):
+        if options.slurm:
+            jobs = sweep.submit(config, parameters, options.workers)
+            _say(f"{config.dataset}: jobs {', '.join(job.job_id for job in jobs)}; the same command without --slurm")
+            _say("shows what they have found, and helps them where something is left")
+            continue
+        try:
+            sweep.fill(config, parameters, workers=options.workers, say=_say)
+        finally:
+            found = sweep_tables.sweep_results(config, parameters)
+            if len(found):
+                _say(
+                    _table(sweep_tables.sweep_table(config, found, sweep_tables.sweep_evaluations(config, parameters)))
+                )
+            if options.record and len(found):
+                _say(str(sweep_tables.record(config, parameters)))
     return 0
 
 

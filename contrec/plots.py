@@ -10,12 +10,27 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from .theme import BLACK, DATASETS, GREY, METHODS, THEME, VERMILLION, group, new, plain, rank_order, save, style
+from .theme import (
+    BLACK,
+    BLUE,
+    DATASETS,
+    GREEN,
+    GREY,
+    METHODS,
+    THEME,
+    VERMILLION,
+    group,
+    new,
+    plain,
+    rank_order,
+    save,
+    style,
+)
 
 __all__ = [
     *("channel_variance", "cost_by_part", "cost_curves", "denoising_path", "history_lengths", "loss_curves"),
     "reconstruction",
-    *("differences", "ranking_intervals", "trade_off"),
+    *("differences", "ranking_intervals", "sweep", "trade_off"),
     "save",
     "unseen_users",
 ]
@@ -610,3 +625,82 @@ def differences(frame: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "NDCG
     )
     _subtitle(figure, subtitle)
     return figure, frame
+
+
+# kind of a point: colour, marker, and what was trained for it
+SWEPT = {
+    "all": (BLUE, "o", "everything"),
+    "head only": (GREEN, "s", "head only"),
+    "one checkpoint": (VERMILLION, "D", "nothing"),
+}
+
+
+@_themed
+def sweep(curves: pd.DataFrame, *, metric: str = "HR@10", subtitle: str = ""):
+    """A rate against each of several settings, one panel a parameter (the kind of Figs. 3 and 4, DeftRec).
+
+    Values stand at equal distances, since some grids are linear and others are not.
+
+    Args:
+        curves: columns parameter, title, kind (of ``SWEPT``: what was trained for a point), x, part ("test": dots
+            with intervals; "validation": grey, which chooses), value, low, high, n_seeds, default, best, paper_low and
+            paper_high (ends of the range that a paper calls best, NaN for none).
+        metric: name of the rate.
+        subtitle: dataset, preset, seeds.
+
+    Returns:
+        (figure, frame with these columns).
+    """
+    columns = ["parameter", "title", "kind", "x", "part", "value", "low", "high", "n_seeds", "default", "best"]
+    _need(curves, *columns, "paper_low", "paper_high")
+    frame = curves[[*columns, "paper_low", "paper_high"]].reset_index(drop=True)
+    names, width = list(dict.fromkeys(frame["parameter"])), 2
+    rows = -(-len(names) // width)
+    figure, axes = new(rows, width, height=0.9 + 1.15 * rows, squeeze=False, sharey=True)
+    for ax, name in zip(axes.flat, names, strict=False):
+        _swept(ax, frame[frame["parameter"] == name])
+    for ax in axes.flat[len(names) :]:
+        ax.set_visible(False)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(metric)
+    axes[0, 0].set_ylim(bottom=0)
+    note = {"ls": "", "color": GREY}
+    for kind in dict.fromkeys(frame["kind"]):
+        colour, marker, trained = SWEPT[kind]
+        axes[0, 0].plot([], [], ls="", marker=marker, color=colour, label=f"test; trained: {trained}")
+    axes[0, 0].plot([], [], marker="_", label="validation", **note)
+    axes[0, 0].plot([], [], ls="", marker="*", ms=7, color=BLACK, label="best by validation")
+    axes[0, 0].plot([], [], marker="v", label="default", **note)
+    if frame["paper_low"].notna().any():
+        axes[0, 0].plot([], [], marker="s", ms=7, mfc="none", mec=BLACK, ls="", label="best in the paper's text")
+    title = f"bars: {BOOTSTRAP}"
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, title=title, title_fontsize=6.5
+    )
+    _subtitle(figure, subtitle)
+    return figure, frame
+
+
+def _swept(ax, rows: pd.DataFrame) -> None:
+    """One panel of :func:`sweep`."""
+    values = sorted(set(rows["x"]))
+    at = {x: place for place, x in enumerate(values)}
+    for part, line in rows.groupby("part", sort=False):
+        places = [at[x] for x in line["x"]]
+        if part == "validation":
+            ax.plot(places, line["value"], ls="", marker="_", ms=7, color=GREY, zorder=1)
+            continue
+        colour, marker, _ = SWEPT[line["kind"].iloc[0]]
+        ax.vlines(places, line["low"], line["high"], color=colour, lw=1.0, zorder=2)
+        for place, value, best in zip(places, line["value"], line["best"], strict=True):
+            ax.plot(place, value, marker="*" if best else marker, ms=8 if best else 4, color=colour, zorder=3)
+    top = ax.get_xaxis_transform()
+    for x in set(rows.loc[rows["default"], "x"]):
+        ax.plot(at[x], 1.0, marker="v", color=GREY, transform=top, clip_on=False)
+    low, high = rows[["paper_low", "paper_high"]].iloc[0]
+    if pd.notna(low):
+        ends = np.interp([low, high], values, range(len(values))) + np.array([-0.35, 0.35])
+        ax.axvspan(*ends, fill=False, ec=BLACK, lw=0.7, ls="--", zorder=0)
+    ax.set_xticks(range(len(values)), [x if isinstance(x, str) else f"{x:g}" for x in values])
+    ax.set(title=rows["title"].iloc[0], xlim=(-0.6, len(values) - 0.4))
+    ax.grid(axis="y", color="#E5E5E5", lw=0.5)

@@ -31,6 +31,17 @@ from contrec.study.grid import results as grid_results
 from contrec.study.printed_cases import printed_cells, printed_sequences, released_games
 from contrec.study.runs import evaluated, floor, results, train_runs
 from contrec.study.search import chosen_table
+from contrec.study.sweep import checked as sweep_checked
+from contrec.study.sweep import fill as fill_sweep
+from contrec.study.sweep import within_reach as sweep_within_reach
+from contrec.study.sweep_tables import (
+    parameter_table,
+    recorded_sweep,
+    sweep_curves,
+    sweep_evaluations,
+    sweep_results,
+    sweep_table,
+)
 from contrec.study.tables import comparison, forest, headline, ranking, ranking_table, seen_kept
 from contrec.study.unseen import (
     recorded_runs,
@@ -71,12 +82,14 @@ __all__ = [
     "Browser", "BrowserState", "Config", "batch_cost", "bench_table", "beside", "case_evaluations", "case_ranks",
     "case_study", "catalogue_cost", "catalogue_table", "cells_of", "channel_variances", "chosen_cases",
     "chosen_table", "comparison", "cost_table", "epoch_table", "evaluated", "evaluations", "example_file", "export",
-    "facet_table", "fill", "fitted", "floor", "forest", "found_alone", "grid_results", "headline", "history_cost",
-    "history_lengths", "history_table", "language_share", "load_split", "loss_history", "measured_statistics",
-    "overview", "paired", "paired_differences", "path_among_items", "printed_cells", "printed_sequences",
-    "prompt_text", "published_cost", "quick_check", "ranking", "ranking_table", "recipe_table", "record_costs",
-    "recorded_ranks", "recorded_runs", "recorded_shift", "released_games", "results", "sampling_cost", "save_figure",
-    "seen_kept", "served", "shift_table", "split_table", "spread", "subtitle", "text_accuracy", "tokenizer_health",
-    "tokens_of", "train_runs", "unseen_gaps", "unseen_groups", "unseen_models", "unseen_rows", "unseen_runs",
-    "unseen_table", "user_lengths", "whole_hits",
+    "facet_table", "fill", "fill_sweep", "fitted", "floor", "forest", "found_alone", "grid_results", "headline",
+    "history_cost", "history_lengths", "history_table", "language_share", "load_split", "loss_history",
+    "measured_statistics", "overview", "paired", "paired_differences", "parameter_table", "path_among_items",
+    "printed_cells", "printed_sequences", "prompt_text", "published_cost", "quick_check", "ranking",
+    "ranking_table", "recipe_table", "record_costs", "recorded_ranks", "recorded_runs", "recorded_shift",
+    "recorded_sweep", "released_games", "results", "sampling_cost", "save_figure", "seen_kept", "served",
+    "shift_table", "split_table", "spread", "subtitle", "sweep_checked", "sweep_curves", "sweep_evaluations",
+    "sweep_results", "sweep_table", "sweep_within_reach", "text_accuracy", "tokenizer_health", "tokens_of",
+    "train_runs", "unseen_gaps", "unseen_groups", "unseen_models", "unseen_rows", "unseen_runs", "unseen_table",
+    "user_lengths", "whole_hits",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import pandas as pd
 
 from contrec import theme
 from contrec.evaluation import Evaluation
-from contrec.study import ablation, ablation_tables, efficiency, grid, reconstruction, search, tables
+from contrec.study import ablation, ablation_tables, efficiency, grid, reconstruction, search, sweep_tables, tables
 from contrec.study.arms import arms
 from contrec.study.config import MODELS, PRESETS, Config
 from contrec.study.evidence import Record
@@ -230,6 +230,12 @@ def _unablated() -> list[Gap]:
     return gaps
 
 
+def _swept(own: Sequence[Record]) -> str:
+    """What each recorded sweep chooses, and whether that is more than noise."""
+    found = sweep_tables.recorded_tables()
+    return "".join(table(found[r.path.stem], r.name) for r in own if r.path.stem in found)
+
+
 SECTIONS = (
     Section("00_quickstart", "One user", "The whole idea on one user", gaps=list),
     Section(
@@ -254,7 +260,10 @@ SECTIONS = (
         "05_ablation", "Ablation", "What is left when a part is taken away?", ("deftrec_table5",), ("*_ablation.csv",),
         _ablated, _unablated,
     ),
-    Section("06_hyperparameters", "Hyperparameters", "How much do the settings matter?"),
+    Section(
+        "06_hyperparameters", "Hyperparameters", "How much do the settings matter?",
+        records=("*_sweep.csv",), view=_swept,
+    ),
     Section(
         "07_efficiency", "Efficiency", "What does an answer cost, and what is the money spent on?",
         ("contrec_table4", "deftrec_table4"), ("efficiency/*",), _costs,

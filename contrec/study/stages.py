@@ -43,6 +43,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "graph_baselines": tuple(f"baselines/{name}.py" for name in ("graph", "mf", "gtn", "ltgnn")),
     "sequence_baselines": tuple(f"baselines/{name}.py" for name in _SEQUENCES),
     "evaluation": ("evaluation", "controls.py"),
+    "sweep": ("head_only.py",),
 }
 # Modules whose source changes no artifact: they say what is run (and so stand in the key), or show results.
 OUTSIDE = (

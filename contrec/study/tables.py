@@ -47,12 +47,12 @@ def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
 
 
 def reproduced() -> pd.DataFrame:
-    """All rows of ``data/reproduced/*.csv``, those of ablations left out; empty where nothing was recorded yet.
+    """All rows of ``data/reproduced/*.csv`` but those of ablations and sweeps; empty where nothing was recorded yet.
 
     The floors of a ContRec run are left out where the grid of baselines has recorded the same dataset and split: there
     they have the settings of the search.
     """
-    files = [path for path in sorted(paths.reproduced().glob("*.csv")) if not path.stem.endswith("_ablation")]
+    files = [p for p in sorted(paths.reproduced().glob("*.csv")) if not p.stem.endswith(("_ablation", "_sweep"))]
     if not files:
         return pd.DataFrame(columns=COLUMNS)
     frames = [pd.read_csv(path).assign(grid=path.stem.endswith("_baselines")) for path in files]

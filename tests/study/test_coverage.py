@@ -23,7 +23,7 @@ from contrec.study.coverage import (
 from contrec.study.published import not_available, published
 
 # What need not be there yet. Take a name away when it is; both tuples may be empty.
-NOTEBOOKS_TO_COME = ("06_hyperparameters",)
+NOTEBOOKS_TO_COME = ()
 EQUATIONS_TO_COME = ()
 
 CLAIMS = {path.stem: claimed(path) for path in sorted(paths.notebooks().glob("*.ipynb"))}

@@ -1,0 +1,197 @@
+"""What sweeps have found: rows for ``data/reproduced``, curves for the figure, and one row of judgement a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from contrec import data, paths
+from contrec.evaluation import Evaluation, paired_bootstrap
+from contrec.study import provenance, runs
+from contrec.study.config import Config
+from contrec.study.fitting import load_split
+from contrec.study.sweep import METRIC, PARAMETERS, checked, plan, setting_of, value_of, values_of, why_not
+
+COLUMNS = [*runs.COLUMNS, "parameter", "x", "kind", "part"]
+# What the papers' text says of their curves, whose values are not printed: ends of the best range, and where
+PRINTED: dict[tuple[str, str], tuple[float, float, str]] = {
+    ("deftrec", "rho"): (0.2, 0.2, "0.2 (Sect. 3.5.1)"),
+    ("deftrec", "gamma_1"): (0.5, 1.0, "0.5 to 1 (Sect. 3.5.2)"),
+    ("deftrec", "gamma_2"): (0.0, 0.5, "0 to 0.5 (Sect. 3.5.2)"),
+    ("deftrec", "K"): (2, 2, "2, selected (Sect. 3.1.4)"),
+}
+UNSAID = {("contrec", "gamma_1"): "Fig. 3, not available", ("contrec", "gamma_2"): "Fig. 3, not available"}
+
+
+def parameter_table(config: Config) -> pd.DataFrame:
+    """What can be swept under a config: parameter, setting, kind, values, source; or why not."""
+    rows = []
+    for name, parameter in PARAMETERS.items():
+        row = {"parameter": name, "setting": setting_of(config, name), "kind": parameter.kind}
+        row["values"] = why_not(config, name) or ", ".join(_short(x) for x in values_of(config, name))
+        rows.append({**row, "source": parameter.source})
+    return pd.DataFrame(rows)
+
+
+def sweep_results(config: Config, parameters: Sequence[str] | None = None) -> pd.DataFrame:
+    """Metrics of the finished points, in :data:`COLUMNS`: a row per point, part and metric."""
+    frames = []
+    for p in plan(config, checked(config, parameters)):
+        if p.done:
+            rows = runs.rows_of(p.base, p.folder, p.seed, recipe=config.recipe, preset=config.preset)
+            own = {"parameter": p.parameter, "x": p.x, "kind": p.kind, "part": rows.model, "model": config.model}
+            frames.append(rows.assign(**own)[COLUMNS])
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
+
+
+Kept = dict[tuple[str, "float | str", int, str], Evaluation]
+
+
+def sweep_evaluations(config: Config, parameters: Sequence[str] | None = None) -> Kept:
+    """Kept ranks of the finished points by parameter, value, seed and part."""
+    return {
+        (p.parameter, p.x, p.seed, part): e
+        for p in plan(config, checked(config, parameters)) if p.done
+        for part, e in runs.kept_evaluations(p.folder).items()
+    }  # fmt: skip
+
+
+def sweep_curves(config: Config, found: pd.DataFrame, metric: str = METRIC) -> pd.DataFrame:
+    """What ``plots.sweep`` draws: a row per parameter, value and part, seeds averaged.
+
+    Args:
+        found: from :func:`sweep_results`, or a recorded file of the config's model, recipe and preset.
+
+    Returns:
+        parameter, title, kind, x, part, value, low, high (mean 95 % interval over users), n_seeds, default and best
+        (by validation, with the first seed; where the curve is whole), paper_low, paper_high (NaN where none is said).
+    """
+    own = found[found.metric == metric]
+    grouped = own.groupby(["parameter", "kind", "x", "part"], sort=False)
+    means = {name: (name, "mean") for name in ("value", "low", "high")}
+    frame = grouped.agg(**means, n_seeds=("seed", "nunique")).reset_index()
+    first = own[(own.part == "validation") & (own.seed == config.seeds[0])]
+    top = {name: _best(rows) for name, rows in first.groupby("parameter") if len(rows) == len(values_of(config, name))}
+    frame["title"] = [PARAMETERS[name].title for name in frame.parameter]
+    frame["default"] = [x == value_of(config, name) for name, x in zip(frame.parameter, frame.x, strict=True)]
+    frame["best"] = [x == top.get(name) for name, x in zip(frame.parameter, frame.x, strict=True)]
+    said = [PRINTED.get((config.model, name), (np.nan, np.nan)) for name in frame.parameter]
+    frame["paper_low"], frame["paper_high"] = [s[0] for s in said], [s[1] for s in said]
+    order = {name: n for n, name in enumerate(PARAMETERS)}
+    return frame.sort_values(["parameter"], key=lambda c: c.map(order), kind="stable").reset_index(drop=True)
+
+
+def _best(rows: pd.DataFrame):
+    return rows.sort_values("x").sort_values("value", ascending=False, kind="stable").x.iloc[0]
+
+
+def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame:
+    """One row per parameter: what was tried, what validation users choose, what the papers say, and is it noise.
+
+    Args:
+        found, kept: from :func:`sweep_results` and :func:`sweep_evaluations`, or :func:`recorded_sweep`.
+
+    Returns:
+        parameter, kind, values, default, best by validation, papers' best, agrees?, spread (best minus worst value by
+        validation, on test users with the first seed, percentage points), low, high (95 % paired bootstrap), against
+        noise ("outside": the interval leaves zero out).
+    """
+    first, rows = config.seeds[0], []
+    for name, parameter in PARAMETERS.items():
+        row = {"parameter": name, "kind": parameter.kind}
+        own = found[(found.parameter == name) & (found.metric == METRIC) & (found.seed == first)]
+        own = own[own.part == "validation"].sort_values("x")
+        said = PRINTED.get((config.model, name))
+        row["papers' best"] = said[2] if said else UNSAID.get((config.model, name), "not said")
+        if not len(own):
+            rows.append({**row, "values": why_not(config, name) or "not run"})
+            continue
+        row["values"] = ", ".join(_short(x) for x in own.x)
+        row["default"] = _short(value_of(config, name))
+        missing = len(values_of(config, name)) - len(own)
+        if missing > 0:
+            rows.append({**row, "best by validation": f"{missing} to come"})
+            continue
+        top, worst = _best(own), _best(own.assign(value=-own.value))
+        row["best by validation"] = _short(top)
+        row["agrees?"] = ("yes" if said[0] <= top <= said[1] else "no") if said else "-"
+        outcome = paired_bootstrap(*(kept[name, x, first, "test"] for x in (top, worst)), METRIC)
+        row["spread"], (row["low"], row["high"]) = outcome["difference"], outcome["interval"]
+        row["against noise"] = "inside" if row["low"] <= 0 <= row["high"] else "outside"
+        rows.append(row)
+    order = ["parameter", "kind", "values", "default", "best by validation", "papers' best", "agrees?"]
+    return pd.DataFrame(rows).reindex(columns=[*order, "spread", "low", "high", "against noise"])
+
+
+def _short(x) -> str:
+    return x if isinstance(x, str) else f"{x:g}"
+
+
+def record(config: Config, parameters: Sequence[str] | None = None) -> Path:
+    """Write the finished points, the ranks behind them and their provenance to ``data/reproduced``."""
+    parameters = checked(config, parameters)
+    path, split, kept = _recorded_path(config), load_split(config), sweep_evaluations(config, parameters)
+    ranks = path.with_suffix(".ranks.parquet")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_results(config, parameters).round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)
+    frames = [
+        pd.DataFrame({"parameter": name, "x": str(x), "seed": seed, "part": part, "user": e.user, "rank": e.ranks})
+        .astype({"rank": np.float32}).assign(ties=e.ties)
+        for (name, x, seed, part), e in kept.items()
+    ]  # fmt: skip
+    pd.concat(frames, ignore_index=True).to_parquet(ranks, index=False)
+    entry = provenance.record(
+        {"study": asdict(config), "parameters": parameters}, dataset=f"{config.dataset} {config.source}",
+        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, outputs=[ranks],
+        rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
+        notebook="06_hyperparameters",
+    )  # fmt: skip
+    return provenance.write_beside(path, entry)
+
+
+def _recorded_path(config: Config) -> Path:
+    names = (config.dataset, config.source, config.split, config.preset, config.model, config.recipe, "sweep")
+    return paths.reproduced() / f"{'_'.join(names)}.csv"
+
+
+def recorded_sweep(config: Config) -> tuple[pd.DataFrame, Kept]:
+    """What :func:`record` has written, as :func:`sweep_results` and :func:`sweep_evaluations`; empty if nothing."""
+    path = _recorded_path(config)
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS), {}
+    found, kept = pd.read_csv(path), {}
+    found["x"] = [_value(x) for x in found.x]
+    for (name, x, seed, part), own in pd.read_parquet(path.with_suffix(".ranks.parquet")).groupby(
+        ["parameter", "x", "seed", "part"]
+    ):
+        counts = {"cases": len(own), "users": own.user.nunique()}
+        ranks = own["rank"].to_numpy(np.float64)
+        kept[name, _value(x), seed, part] = Evaluation(
+            ranks, own.ties.to_numpy(), own.user.to_numpy(), True, None, counts
+        )
+    return found, kept
+
+
+def _value(x):
+    try:
+        return float(x)
+    except ValueError:
+        return x
+
+
+def recorded_tables() -> dict[str, pd.DataFrame]:
+    """The :func:`sweep_table` of each recorded sweep, by the name of its file."""
+    tables = {}
+    for path in sorted(paths.reproduced().glob("*_sweep.csv")):
+        rows = pd.read_csv(path)
+        one = rows.iloc[0]
+        config = Config.from_parameters(
+            one.model, one.recipe, one.preset, dataset=one.dataset, source=one.source, split=one.split,
+            seeds=sorted(int(seed) for seed in set(rows.seed)),
+        )  # fmt: skip
+        tables[path.stem] = sweep_table(config, *recorded_sweep(config))
+    return tables
