@@ -1,0 +1,15 @@
+"""One function per kind of figure; each returns the figure and the data frame behind it."""
+
+from contrec.plots.changes import differences, sweep
+from contrec.plots.cost import cost_by_part, cost_curves, trade_off
+from contrec.plots.histories import history_lengths
+from contrec.plots.paths import denoising_path, tokens
+from contrec.plots.ranking import ranking_intervals, unseen_users
+from contrec.plots.reconstruction import reconstruction
+from contrec.plots.training import channel_variance, loss_curves
+from contrec.theme import save
+
+__all__ = [
+    "channel_variance", "cost_by_part", "cost_curves", "denoising_path", "differences", "history_lengths",
+    "loss_curves", "ranking_intervals", "reconstruction", "save", "sweep", "tokens", "trade_off", "unseen_users",
+]  # fmt: skip
