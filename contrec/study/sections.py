@@ -72,9 +72,9 @@ def recorded_splits() -> list[tuple[str, str, str]]:
 
 
 def with_contrec() -> list[tuple[str, str, str]]:
-    """Those for which a ContRec is recorded."""
+    """Those for which a ContRec is recorded; unseen users have their own section."""
     frame = tables.reproduced()
-    own = frame[frame.model == "contrec"]
+    own = frame[(frame.model == "contrec") & (frame.split != "unseen_users")]
     return [tuple(key) for key in own[["dataset", "source", "split"]].drop_duplicates().values]
 
 
