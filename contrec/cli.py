@@ -259,12 +259,16 @@ def _grid(options) -> int:
     from .study import grid
 
     splits = options.split and [options.split]
-    wanted = grid.cells(options.datasets, options.models, options.seeds, splits)
+    return _fill(grid, grid.cells(options.datasets, options.models, options.seeds, splits), options)
+
+
+def _fill(kind, wanted: list, options) -> int:
+    """Make the cells of a kind (``grid``, ``ablation``) that are missing, and tell what is there, stopped or not."""
     try:
-        grid.fill(wanted, workers=options.workers, progress=sys.stderr.isatty(), say=_say)
+        kind.fill(wanted, workers=options.workers, progress=sys.stderr.isatty(), say=_say)
     finally:
-        _say(_table(grid.overview(wanted)))
-        for path in grid.record(wanted) if options.record else ():
+        _say(_table(kind.overview(wanted)))
+        for path in kind.record(wanted) if options.record else ():
             _say(str(path))
     return 0
 
@@ -277,14 +281,7 @@ def _ablation(options) -> int:
         preset=options.preset, source=options.source, split=options.split or "leave_one_out",
         seeds=options.seeds or [0],
     )  # fmt: skip
-    wanted = [cell for config in full for cell in ablation.cells(config, options.arms)]
-    try:
-        ablation.fill(wanted, workers=options.workers, progress=sys.stderr.isatty(), say=_say)
-    finally:
-        _say(_table(ablation.overview(wanted)))
-        for path in ablation.record(wanted) if options.record else ():
-            _say(str(path))
-    return 0
+    return _fill(ablation, [cell for config in full for cell in ablation.cells(config, options.arms)], options)
 
 
 def _search(options) -> int:

@@ -21,7 +21,7 @@ from contrec.data.training_cases import training_cases
 from contrec.diffusion import Diffusion
 from contrec.evaluation import evaluate
 from contrec.network import RecommenderConfig
-from contrec.recommender import Recommender, Understanding
+from contrec.recommender import Recommender, Understanding, negative_items
 
 # Our choice: how the head of :func:`contrec.controls.direct_head` is trained, with early stopping
 LOOP = training.LoopConfig(epochs=30, batch_size=128, lr=1e-3, patience=5)
@@ -95,14 +95,18 @@ def retrained(
         dim, (_, m, condition_dim) = recommender.embeddings.items.shape[1], kept.known.condition.shape
         head = Diffusion(dim, config.diffusion, m, condition_dim).to(recommender.device)
     other = changed(recommender, config, head)
-    other._split = kept.split  # negatives are items without a train row
+    negatives = negative_items(other.config, kept.split.train)
     module, n = _Head(head, other, kept), len(kept.cases)
 
     def batches(epoch: int) -> list[tuple]:
         rng = np.random.default_rng([seed, epoch])
         order = np.array_split(rng.permutation(n), range(LOOP.batch_size, n, LOOP.batch_size))
         return [
-            (torch.from_numpy(rows), other._negatives(kept.cases.select(rows), rng), (seed * 1_000_003 + epoch, number))
+            (
+                torch.from_numpy(rows),
+                None if negatives is None else negatives(kept.cases.user[rows], rng).to(other.device),
+                (seed * 1_000_003 + epoch, number),
+            )
             for number, rows in enumerate(order)
         ]
 

@@ -148,7 +148,8 @@ class Network(nn.Module):
         self.item_tokenizer = item_tokenizer.requires_grad_(not self.frozen)
         self.user_tokenizer = user_tokenizer.requires_grad_(not self.frozen and config.language.user_tokens)
         if not self.frozen and hasattr(item_tokenizer, "decoder"):  # no loss of phase 2 reaches it
-            item_tokenizer.decoder.requires_grad_(False), user_tokenizer.decoder.requires_grad_(False)
+            for tokenizer in (item_tokenizer, user_tokenizer):
+                tokenizer.decoder.requires_grad_(False)
         dim = items.shape[1]
         self.condition_net = make_condition_net(
             config.condition_net, user_model.hidden, dim, config.n_condition, config.condition_length

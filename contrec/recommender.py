@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from contrec import embeddings as base_embeddings
 from contrec import training
 from contrec.checks import in_range, one_of, positive
-from contrec.data.interactions import Cases, Catalogue, Split, history_seed
-from contrec.data.training_cases import bucketed, known_sequences, not_taken, shuffled, training_cases
+from contrec.data.interactions import Cases, Catalogue, Interactions, Split, history_seed
+from contrec.data.training_cases import NotTaken, bucketed, known_sequences, shuffled, training_cases
 from contrec.evaluation import evaluate
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
 from contrec.network import ESTIMATES, Batch, Network, RecommenderConfig, config_from_dict
@@ -43,6 +43,22 @@ class Understanding:
     answer: np.ndarray
     facet: np.ndarray
     seeds: Tensor
+
+
+def negative_items(config: RecommenderConfig, train: Interactions):
+    """What draws the items of the contrastive term, or None where it has no weight.
+
+    Returns:
+        A function of user numbers (B,) and a stream: items that each user never took, int64, (B, N), or with
+        ``negatives`` "per_batch" any items, (1, N).
+    """
+    n = config.diffusion.n_negative_items
+    if not config.training.negative_weight:
+        return None
+    if config.diffusion.negatives == "per_batch":
+        return lambda users, rng: torch.from_numpy(rng.integers(train.n_items, size=(1, n)))
+    others = NotTaken(train)
+    return lambda users, rng: torch.from_numpy(others.draw(users, n, rng))
 
 
 class Recommender:
@@ -158,6 +174,7 @@ class Recommender:
         rng = np.random.default_rng([self._seed, epoch])
         cases = training_cases(self._split, cfg.cases, cfg.cases_per_user, rng)
         users = self.embeddings.users(cases, held_out=True)
+        negatives = negative_items(self.config, self._split.train)
         batches = []
         for number, rows in enumerate(
             bucketed(np.minimum(cases.lengths, self.config.language.history_cap), cfg.batch_size, rng)
@@ -167,8 +184,8 @@ class Recommender:
             gold = [self._gold(int(item), int(rng.integers(len(RESPONSES)))) for item in part.target]
             target = torch.from_numpy(part.target).to(self.device)
             noise_seed = (self._seed * 1_000_003 + epoch) * 100_003 + number
-            negatives = self._negatives(part, rng)
-            batches.append(Batch(prompts, users[rows].to(self.device), target, gold, noise_seed, negatives))
+            others = None if negatives is None else negatives(part.user, rng).to(self.device)
+            batches.append(Batch(prompts, users[rows].to(self.device), target, gold, noise_seed, others))
         return batches
 
     def _shown(self, cases: Cases, order: np.random.Generator | np.ndarray) -> Cases:
@@ -186,17 +203,6 @@ class Recommender:
     def _gold(self, item: int, template: int) -> np.ndarray:
         number = item if self.config.language.answer_has_title else self._item_facet[item]
         return np.empty(0, np.int64) if number < 0 else self.answers.ids[template][number]
-
-    def _negatives(self, cases: Cases, rng: np.random.Generator) -> Tensor | None:
-        """Items for the contrastive term: (B, N) that a case's user never took in train, or (1, N) for the batch."""
-        diffusion, n = self.config.diffusion, self.config.diffusion.n_negative_items
-        if not self.config.training.negative_weight:
-            return None
-        if diffusion.negatives == "per_batch":
-            drawn = rng.integers(len(self.catalogue), size=(1, n))
-        else:
-            drawn = not_taken(self._split.train, cases.user, n, rng)
-        return torch.from_numpy(drawn).to(self.device)
 
     def _validate(self) -> float:
         cases = self._split.validation

@@ -49,22 +49,24 @@ def shuffled(cases: Cases, newest: int, seeds: np.ndarray) -> Cases:
     return replace(cases, items=items, start=stop - lengths, stop=stop)
 
 
-def not_taken(train: Interactions, users: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Uniform items without a train row of the user, int64, (B, n); of somebody who took everything, any items.
+class NotTaken:
+    """Draws items that users have no train row of; what they have is sorted once."""
 
-    Args:
-        users: dense user numbers, int64, (B,).
-    """
-    taken = np.unique(train.user * train.n_items + train.item)
-    drawn = rng.integers(train.n_items, size=(len(users), n))
-    free = np.bincount(taken // train.n_items, minlength=train.n_users)[users] < train.n_items
-    while True:
-        keys = users[:, None] * train.n_items + drawn
-        place = np.searchsorted(taken, keys).clip(max=max(0, len(taken) - 1))
-        wrong = (taken[place] == keys) & free[:, None] if len(taken) else np.zeros(keys.shape, bool)
-        if not wrong.any():
-            return drawn
-        drawn[wrong] = rng.integers(train.n_items, size=wrong.sum())
+    def __init__(self, train: Interactions):
+        self.n_items = train.n_items
+        self._taken = np.unique(train.user * train.n_items + train.item)
+        self._full = np.bincount(self._taken // train.n_items, minlength=train.n_users) >= train.n_items
+
+    def draw(self, users: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Uniform items, int64, (B, n), for dense user numbers (B,); for one who took everything, any items."""
+        drawn = rng.integers(self.n_items, size=(len(users), n))
+        while True:
+            keys = users[:, None] * self.n_items + drawn
+            place = np.searchsorted(self._taken, keys).clip(max=len(self._taken) - 1)
+            wrong = (self._taken[place] == keys) & ~self._full[users, None]
+            if not wrong.any():
+                return drawn
+            drawn[wrong] = rng.integers(self.n_items, size=wrong.sum())
 
 
 def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:

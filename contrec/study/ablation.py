@@ -18,6 +18,7 @@ from contrec.study.arms import Arm, arms
 from contrec.study.config import Config
 from contrec.study.fitting import load_split, run_name, store
 from contrec.study.grid import SIZES
+from contrec.study.ranks import read_ranks, write_ranks
 
 GUESS = 900.0  # seconds of a full model on LastFM, one thread; replaced by what finished runs have taken
 
@@ -169,11 +170,7 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
         path, ranks = (paths.reproduced() / f"{stem(full)}{ending}" for ending in (".csv", ".ranks.parquet"))
         path.parent.mkdir(parents=True, exist_ok=True)
         rows(own).round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)
-        frames = [
-            pd.DataFrame({"arm": n, "seed": s, "user": e.user, "rank": e.ranks.astype(np.float32), "ties": e.ties})
-            for (n, s), e in evaluations(own).items()
-        ]
-        pd.concat(frames, ignore_index=True).to_parquet(ranks, index=False)
+        write_ranks(ranks, evaluations(own).items(), ("arm", "seed"))
         split = load_split(full)
         entry = provenance.record(
             {"study": asdict(full), "arms": {c.arm.name: c.arm.settings for c in own}},
@@ -188,14 +185,4 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
 def recorded(full: Config) -> dict[tuple[str, int], Evaluation]:
     """As :func:`evaluations`, from the ranks in ``data/reproduced``; empty where nothing was recorded."""
     path = paths.reproduced() / f"{stem(full)}.ranks.parquet"
-    return read_ranks(path) if path.exists() else {}
-
-
-def read_ranks(path: Path) -> dict[tuple[str, int], Evaluation]:
-    """Evaluations by arm and seed from recorded ranks."""
-    found = {}
-    for (arm, seed), own in pd.read_parquet(path).groupby(["arm", "seed"], sort=False):
-        ranks, ties, user = (own[name].to_numpy() for name in ("rank", "ties", "user"))
-        counts = {"cases": len(own), "users": len(np.unique(user))}
-        found[arm, int(seed)] = Evaluation(ranks.astype(np.float64), ties, user, True, None, counts)
-    return found
+    return read_ranks(path, ("arm", "seed")) if path.exists() else {}

@@ -18,6 +18,7 @@ from contrec.evaluation import Evaluation, evaluate
 from contrec.study import provenance, search
 from contrec.study.config import Config
 from contrec.study.fitting import data_key, fitted, load_split, run_name, store
+from contrec.study.ranks import write_ranks
 from contrec.study.stages import stage_version
 from contrec.study.store import load_tensors, save_tensors, write_json
 
@@ -263,7 +264,7 @@ def record(config: Config, seconds: float | None = None) -> Path:
     path, ranks = (paths.reproduced() / f"{stem}{ending}" for ending in (".csv", ".ranks.parquet"))
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)
-    _ranks(config).to_parquet(ranks, index=False)
+    write_ranks(ranks, _kept_of(config))
     entry = provenance.record(
         asdict(config), dataset=f"{config.dataset} {config.source}",
         inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, seconds=seconds,
@@ -273,16 +274,11 @@ def record(config: Config, seconds: float | None = None) -> Path:
     return path
 
 
-def _ranks(config: Config) -> pd.DataFrame:
-    """Rank of every test case's target, by model and seed, for all that :func:`results` lists."""
+def _kept_of(config: Config) -> list[tuple[tuple[str, int], Evaluation]]:
+    """The evaluations of all that :func:`results` lists, by model and seed."""
     folders = [(floor(config, name, config.seeds[0]), config.seeds[0]) for name in FLOORS]
     folders += [(floor(config, "lightgcn", seed), seed) for seed in config.seeds[1:]]
     folders += [(evaluated(config, seed), seed) for seed in config.seeds]
     if config.recommender.language.backbone == "tiny":
         folders.append((random_backbone(config, config.seeds[0])[1], config.seeds[0]))
-    frames = [
-        pd.DataFrame({"model": name, "seed": seed, "user": e.user, "rank": e.ranks, "ties": e.ties})
-        for folder, seed in folders
-        for name, e in kept_evaluations(folder).items()
-    ]
-    return pd.concat(frames, ignore_index=True)
+    return [((name, seed), e) for folder, seed in folders for name, e in kept_evaluations(folder).items()]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from contrec import theme
-from contrec.evaluation import Evaluation
 from contrec.study import ablation, ablation_tables, efficiency, grid, reconstruction, search, sweep_tables, tables
 from contrec.study.arms import arms
 from contrec.study.config import MODELS, PRESETS, Config
 from contrec.study.evidence import Record
 from contrec.study.markup import details, intervals, table, text
+from contrec.study.ranks import read_ranks
 from contrec.study.runner import find_notebook, parameters_of
 from contrec.study.views import AGAINST
 
@@ -140,13 +140,10 @@ def _trained(own: Sequence[Record]) -> str:
     for record in own:
         ranks = record.path.with_suffix(".ranks.parquet")
         if ranks.is_file():
-            frame = pd.read_parquet(ranks)
-            model = next(m for m in MODELS if m in set(frame.model))
-            frame = frame[frame.model.isin({model, *(model + n if n[0] == "/" else n for n in AGAINST)})]
-            kept = {
-                key: Evaluation(f["rank"].to_numpy(), f["ties"].to_numpy(), f["user"].to_numpy(), True, None, {})
-                for key, f in frame.groupby(["model", "seed"], sort=False)
-            }
+            kept = read_ranks(ranks)
+            model = next(m for m in MODELS if any(name == m for name, _ in kept))
+            shown_too = {model, *(model + n if n[0] == "/" else n for n in AGAINST)}
+            kept = {key: e for key, e in kept.items() if key[0] in shown_too}
             paired = grid.paired(kept, model, (METRIC,)).drop(columns=["against", "metric"]).round(4)
             shown += table(paired, f"{record.path.stem}: {METRIC} minus the model's, same users, percentage points")
     return shown

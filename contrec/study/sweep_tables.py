@@ -14,6 +14,7 @@ from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.study import provenance, runs
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
+from contrec.study.ranks import read_ranks, write_ranks
 from contrec.study.sweep import METRIC, PARAMETERS, checked, plan, setting_of, value_of, values_of, why_not
 
 COLUMNS = [*runs.COLUMNS, "parameter", "x", "kind", "part"]
@@ -138,12 +139,8 @@ def record(config: Config, parameters: Sequence[str] | None = None) -> Path:
     ranks = path.with_suffix(".ranks.parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep_results(config, parameters).round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)
-    frames = [
-        pd.DataFrame({"parameter": name, "x": str(x), "seed": seed, "part": part, "user": e.user, "rank": e.ranks})
-        .astype({"rank": np.float32}).assign(ties=e.ties)
-        for (name, x, seed, part), e in kept.items()
-    ]  # fmt: skip
-    pd.concat(frames, ignore_index=True).to_parquet(ranks, index=False)
+    points = (((name, str(x), seed, part), e) for (name, x, seed, part), e in kept.items())
+    write_ranks(ranks, points, ("parameter", "x", "seed", "part"))
     entry = provenance.record(
         {"study": asdict(config), "parameters": parameters}, dataset=f"{config.dataset} {config.source}",
         inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, outputs=[ranks],
@@ -163,17 +160,10 @@ def recorded_sweep(config: Config) -> tuple[pd.DataFrame, Kept]:
     path = _recorded_path(config)
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS), {}
-    found, kept = pd.read_csv(path), {}
+    found = pd.read_csv(path)
     found["x"] = [_value(x) for x in found.x]
-    for (name, x, seed, part), own in pd.read_parquet(path.with_suffix(".ranks.parquet")).groupby(
-        ["parameter", "x", "seed", "part"]
-    ):
-        counts = {"cases": len(own), "users": own.user.nunique()}
-        ranks = own["rank"].to_numpy(np.float64)
-        kept[name, _value(x), seed, part] = Evaluation(
-            ranks, own.ties.to_numpy(), own.user.to_numpy(), True, None, counts
-        )
-    return found, kept
+    kept = read_ranks(path.with_suffix(".ranks.parquet"), ("parameter", "x", "seed", "part"))
+    return found, {(name, _value(x), seed, part): e for (name, x, seed, part), e in kept.items()}
 
 
 def _value(x):

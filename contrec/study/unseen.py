@@ -17,6 +17,7 @@ from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.grid import DETERMINISTIC
 from contrec.study.published import half_unit, published
+from contrec.study.ranks import read_ranks
 from contrec.study.runs import INSIDE, SEEN
 from contrec.study.tables import METRICS
 
@@ -75,11 +76,10 @@ def recorded_runs(dataset: str, source: str, preset: str = "laptop", recipe: str
     kept: dict[str, list[Evaluation]] = {}
     for kind in ("baselines", f"{preset}_{recipe}"):  # the grid's floors have the settings of the search
         path = paths.reproduced() / f"{dataset}_{source}_unseen_users_{kind}.ranks.parquet"
-        rows = pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=["model", "seed"])
-        for (model, _), own in rows[~rows.model.isin(set(kept))].groupby(["model", "seed"], sort=False):
-            ranks, ties, user = (own[name].to_numpy() for name in ("rank", "ties", "user"))
-            counts = {"cases": len(own), "users": len(np.unique(user))}
-            kept.setdefault(model, []).append(Evaluation(ranks, ties, user, "seen-kept" not in model, None, counts))
+        known = set(kept)
+        for (model, _), evaluation in read_ranks(path).items() if path.exists() else ():
+            if model not in known:
+                kept.setdefault(model, []).append(evaluation)
     return kept
 
 

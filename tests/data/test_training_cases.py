@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contrec.data.interactions import Cases
-from contrec.data.training_cases import bucketed, known_sequences, not_taken, shuffled, training_cases
+from contrec.data.training_cases import NotTaken, bucketed, known_sequences, shuffled, training_cases
 
 
 def rng(seed=0):
@@ -92,11 +92,11 @@ def test_shuffled_keeps_the_newest_items_and_depends_on_the_seed_alone():
 def test_negatives_were_never_taken(planted_split):
     train = planted_split.train
     users = np.repeat(np.arange(planted_split.n_users), 3)
-    drawn = not_taken(train, users, 10, rng())
+    drawn = NotTaken(train).draw(users, 10, rng())
     assert drawn.shape == (len(users), 10) and 0 <= drawn.min() and drawn.max() < planted_split.n_items
     taken = set(zip(train.user.tolist(), train.item.tolist()))
     assert not taken & set(zip(np.repeat(users, 10).tolist(), drawn.ravel().tolist()))
     assert len(np.unique(drawn)) > 0.9 * planted_split.n_items
     greedy = replace(train, user=np.zeros(train.n_items, int), item=np.arange(train.n_items),
                      timestamp=np.zeros(train.n_items, int), rating=None)  # fmt: skip
-    assert not_taken(greedy, np.array([0]), 5, rng()).shape == (1, 5)  # took everything: any items
+    assert NotTaken(greedy).draw(np.array([0]), 5, rng()).shape == (1, 5)  # took everything: any items
