@@ -1,0 +1,135 @@
+"""What can be asked: every command with its options."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from contrec.cli import look, make
+
+DESCRIPTION = 'The command "contrec": run a study or a notebook, list what is there, compare runs, recommend.'
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands; ``options.do`` is the function that carries one out."""
+    top = argparse.ArgumentParser(prog="contrec", description=DESCRIPTION)
+    top.add_argument("--traceback", action="store_true", help="show where an error came from")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    study = _add(commands, "study", make.study, "train what is missing, then run every notebook")
+    study.add_argument(
+        "--datasets",
+        type=_words,
+        metavar="NAME,...",
+        help="planted (default) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software | table",
+    )
+    study.add_argument(
+        "--path",
+        metavar="FILE",
+        help="your own interactions for --datasets table: .csv or .parquet with columns user, item, timestamp and, "
+        "where known, rating, title, brand, category; trained and evaluated without notebooks",
+    )
+    study.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
+    recipes = "paper (default of --ablation) | released | tuned (default)"
+    study.add_argument("--recipes", type=_words, metavar="NAME,...", help=recipes)
+    study.add_argument("--seeds", type=_numbers, metavar="N,...", help="one training run each; default: 0")
+    models = "contrec (default) | deftrec (default of --ablation); baselines with --grid"
+    study.add_argument("--models", type=_words, metavar="NAME,...", help=models)
+    study.add_argument("--source", help="raw (default) | released | sample (of software)")
+    study.add_argument("--split", help="leave_one_out (default) | time_point | unseen_users")
+    study.add_argument("--processes", type=int, default=1, metavar="N", help="training processes (GPUs); default: 1")
+    study.add_argument("--grid", action="store_true", help="fill the grid of baselines, cheapest first, instead")
+    study.add_argument("--ablation", action="store_true", help="run models with one thing changed each instead")
+    study.add_argument("--arms", type=_words, metavar="NAME,...", help="of the ablation; default: all that change it")
+    workers = "processes of the grid or the ablation, one thread each"
+    study.add_argument("--workers", type=int, default=1, metavar="N", help=workers)
+    study.add_argument("--record", action="store_true", help="write the results to data/reproduced")
+    study.add_argument("--no-notebooks", action="store_true", help="train (or resume) the runs only")
+
+    search = _add(commands, "search", make.search, "search settings of the baselines on LastFM's validation users")
+    search.add_argument("--models", type=_words, metavar="NAME,...", help="default: all that can be searched")
+    search.add_argument("--trials", type=int, default=20, metavar="N", help="of each model, in all; default: 20")
+    search.add_argument("--workers", type=int, default=1, metavar="N", help="processes of one thread each; default: 1")
+    search.add_argument("--record", action="store_true", help="write the trials to data/reproduced/search")
+
+    sweep = _add(
+        commands, "sweep", make.sweep, "one setting at a time: chosen on validation users, reported on test users"
+    )
+    sweep.add_argument("--model", default="contrec", help="contrec (default) | deftrec")
+    sweep.add_argument("--recipe", default="tuned", help="paper | released | tuned (default)")
+    sweep.add_argument("--datasets", type=_words, default=["planted"], metavar="NAME,...", help="default: planted")
+    sweep.add_argument("--source", help="raw (default) | released | sample (of software)")
+    sweep.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
+    sweep.add_argument("--parameters", type=_words, metavar="NAME,...", help="rho,K,gamma_1,...; default: all possible")
+    sweep.add_argument(
+        "--seeds", type=_numbers, default=[0], metavar="N,...",
+        help="the first for every value, the others for the best and the default; default: 0",
+    )  # fmt: skip
+    sweep.add_argument("--workers", type=int, default=1, metavar="N", help="processes of one thread each; default: 1")
+    sweep.add_argument("--slurm", action="store_true", help="start the workers as jobs of SLURM and return")
+    sweep.add_argument("--record", action="store_true", help="write what is finished to data/reproduced")
+
+    run = _add(commands, "run", make.run, "execute one notebook with other parameters")
+    run.add_argument("notebook", metavar="NOTEBOOK", help="its name or number, such as 03_training or 03")
+    run.add_argument(
+        *("-p", "--parameter"), nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
+        help="one of the notebook's parameters, such as -p dataset lastfm -p seeds '[0, 1]'; may be repeated",
+    )  # fmt: skip
+
+    report = _add(commands, "report", make.report, "write the report of a study from what is there")
+    report.add_argument("--datasets", type=_words, default=["planted"], metavar="NAME,...", help="default: planted")
+    report.add_argument("--preset", default="tiny", help="of the study: tiny (default) | laptop | gpu")
+
+    _add(commands, "datasets", look.datasets, "which datasets are here, from where, with statistics")
+    _add(commands, "runs", look.runs, "finished runs and floors, with their results")
+
+    claims = _add(
+        commands, "claims", look.claims, "every claim in numbers of both papers, recomputed, grouped by outcome"
+    )
+    claims.add_argument("--all", action="store_true", help="also list the claims that agree, not only count them")
+
+    compare = _add(commands, "compare", look.compare, "paired bootstrap of two runs on their kept ranks")
+    named = "its name in `contrec runs`, or the beginning of it"
+    compare.add_argument("run_a", metavar="RUN", help=f"{named}; NAME:contrec/user-token is a control kept with it")
+    compare.add_argument("run_b", metavar="RUN", help="what it is compared with: differences are first minus second")
+
+    recommend = _add(
+        commands, "recommend", look.recommend, "ranked items with their preference text from a finished run"
+    )
+    recommend.add_argument("run", metavar="RUN", help=named)
+    who = recommend.add_mutually_exclusive_group(required=True)
+    who.add_argument("--user", help="a user of the run's dataset, by original id")
+    who.add_argument("--history", type=_words, metavar="ID,...", help="original item ids, oldest first")
+    who.add_argument("--all", action="store_true", help="every user; needs --out")
+    recommend.add_argument("--out", type=Path, metavar="FILE", help="write a .parquet or .csv file")
+    recommend.add_argument("-k", type=int, default=10, help="items per user; default: 10")
+
+    bench = _add(
+        commands, "bench", look.bench, "time each lever of speed against the layout it replaces, results compared"
+    )
+    bench.add_argument(
+        "stage", nargs="?", metavar="STAGE", help=f"{' | '.join(look.BENCH_STAGES)}; all of them if not given"
+    )
+    bench.add_argument("--record", action="store_true", help="write the tables of all stages to data/reproduced")
+    bench.add_argument("--device", default="cpu", help="cpu (default, one thread) | cuda (timed by CUDA events)")
+    return top
+
+
+def _add(commands, name: str, do, text: str) -> argparse.ArgumentParser:
+    sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    sub.set_defaults(do=do)
+    return sub
+
+
+def _words(text: str) -> list[str]:
+    words = [w.strip() for w in text.split(",")]
+    if not all(words):
+        raise argparse.ArgumentTypeError(f"names separated by commas are wanted, got {text!r}")
+    return words
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(w) for w in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"whole numbers separated by commas are wanted, got {text!r}") from None
