@@ -7,6 +7,7 @@ import re
 import pytest
 
 from contrec import paths
+from contrec.study.claims import ledger
 
 README = (paths.root() / "README.md").read_text(encoding="utf-8")
 
@@ -54,3 +55,17 @@ def test_it_names_every_notebook():
 
 def test_nothing_is_left_to_fill_in():
     assert not re.findall(r"@[A-Z0-9]+@", README)
+
+
+def test_the_claims_are_counted_as_it_says():
+    says = " ".join(README.split("**The papers against themselves**")[1].split("\n\n")[0].split())
+    every, agree, rounding, wrong = map(
+        int, re.findall(r"of (\d+) .*? (\d+) follow .*? (\d+) only .*? (\d+) are", says)[0]
+    )
+    status = ledger().status.value_counts()
+    assert (every, agree, rounding, wrong) == (
+        status.sum(),
+        status["agrees"],
+        status["rounding"],
+        status["contradicted"],
+    )
