@@ -59,13 +59,7 @@ def test_nothing_is_left_to_fill_in():
 
 def test_the_claims_are_counted_as_it_says():
     says = " ".join(README.split("**The papers against themselves**")[1].split("\n\n")[0].split())
-    every, agree, rounding, wrong = map(
-        int, re.findall(r"of (\d+) .*? (\d+) follow .*? (\d+) only .*? (\d+) are", says)[0]
-    )
+    counts = re.search(r"of (\d+) .*? (\d+) follow .*? (\d+) only .*? (\d+) are", says).groups()
     status = ledger().status.value_counts()
-    assert (every, agree, rounding, wrong) == (
-        status.sum(),
-        status["agrees"],
-        status["rounding"],
-        status["contradicted"],
-    )
+    expected = (status.sum(), *(status[name] for name in ("agrees", "rounding", "contradicted")))
+    assert tuple(map(int, counts)) == expected
