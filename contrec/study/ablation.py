@@ -84,8 +84,21 @@ def estimates(wanted: Sequence[Cell]) -> list[float]:
     return [unit * size for size in sizes]
 
 
+def jobs(wanted: Sequence[Cell]) -> list[tuple[Cell, float]]:
+    """The runs that the missing cells need, with their expected seconds.
+
+    Seed by seed, so that every arm is known once before any is run again; the full models first, then the cheapest.
+    """
+    todo: dict[Path, tuple[tuple, Cell]] = {}  # arms that are one run (K=1 of two lists, a shared one) are one job
+    for cell, seconds in zip(wanted, estimates(wanted), strict=True):
+        key = (cell.full.seeds.index(cell.seed), cell.arm.name != "full", seconds)
+        if not cell.done and (cell.folder not in todo or key < todo[cell.folder][0]):
+            todo[cell.folder] = (key, cell)
+    return [(cell, key[-1]) for key, cell in sorted(todo.values(), key=lambda pair: pair[0])]
+
+
 def fill(wanted: Sequence[Cell], *, workers: int = 1, progress: bool = False, say=None) -> None:
-    """Run the cells that are not in the store: the full models first, then the cheapest.
+    """Run the cells that are not in the store.
 
     Args:
         workers: processes of one thread each; several calls share the work, since a run that another process makes is
@@ -95,18 +108,13 @@ def fill(wanted: Sequence[Cell], *, workers: int = 1, progress: bool = False, sa
     """
     from tqdm.auto import tqdm
 
-    todo: dict[Path, tuple[tuple, Cell]] = {}  # arms that are one run (K=1 of two lists, a shared one) are one job
-    for cell, seconds in zip(wanted, estimates(wanted), strict=True):
-        key = (cell.arm.name != "full", seconds)
-        if not cell.done and (cell.folder not in todo or key < todo[cell.folder][0]):
-            todo[cell.folder] = (key, cell)
-    jobs = sorted(todo.values(), key=lambda pair: pair[0])
+    todo = jobs(wanted)
     for cell in wanted:
         load_split(cell.full)  # fetched and checked by one process
     form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    total = sum(seconds for (_, seconds), _ in jobs)
+    total = sum(seconds for _, seconds in todo)
     bar = tqdm(total=total, desc="ablation", disable=not progress, bar_format=form)
-    for cell, seconds in parallel.finished(_job, [(cell, seconds) for (_, seconds), cell in jobs], workers):
+    for cell, seconds in parallel.finished(_job, todo, workers):
         bar.update(seconds)
         bar.set_postfix_str(f"{cell.arm.name} on {cell.full.dataset}")
         if say:

@@ -240,6 +240,12 @@ def test_full_models_first_then_the_cheapest_and_shared_ones_for_nothing(filled)
     assert {"deftrec", "deftrec/user-token", "deftrec/direct-head"} < set(ablation_tables.controls(wanted).model)
 
 
+def test_every_arm_is_known_once_before_any_is_run_again(world):
+    (full,) = ablation.studies(["planted"], seeds=(8, 7))  # which nothing else here has run
+    todo = [(cell.seed, cell.arm.name) for cell, _ in ablation.jobs(ablation.cells(full, ["no-mask", "gold"]))]
+    assert todo == [(seed, name) for seed in (8, 7) for name in ("full", "gold", "no-mask")]
+
+
 def test_nothing_is_run_twice(filled, monkeypatch):
     for place, name in ((fitting.Recommender, "fit"), (runs, "evaluate"), (fitting.embeddings, "make")):
         monkeypatch.setattr(place, name, None)  # would fail if it were called
