@@ -113,8 +113,7 @@ class Network(nn.Module):
     def condition(self, items: Tensor, lengths: Tensor) -> Tensor:
         """The state at the newest item, the null condition where there is none: (B, L), (B,) -> (B, d)."""
         vectors = self.table(items) * self.table.embedding_dim**-0.5  # the encoder takes vectors of about length 1
-        state = self.history(vectors, lengths)[torch.arange(len(items)), (lengths - 1).clamp_min(0)]
-        return torch.where(lengths[:, None] > 0, state, self.null.vector)
+        return torch.where(lengths[:, None] > 0, self.history.newest(vectors, lengths), self.null.vector)
 
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """The clean vector behind x_t (B, d) at step t, (B,) or (1,), under condition c (B, d): (B, d)."""

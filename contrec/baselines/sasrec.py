@@ -51,10 +51,28 @@ class CausalTransformer(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x (B, L, d), lengths (B,) -> (B, L, d)."""
+        return self.norm(self._through(self.blocks, x, lengths))
+
+    def newest(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """The state at the newest item of each row alone, (B, d): the last block is computed there only.
+
+        Args:
+            x, lengths: as in :meth:`forward`; of a row of length 0, the state at its padding.
+        """
+        x, block = self._through(self.blocks[:-1], x, lengths), self.blocks[-1]
+        row, place = torch.arange(len(x), device=x.device), (lengths - 1).clamp_min(0)
+        told, beyond = block.norm1(x), torch.arange(x.shape[1], device=x.device) > place[:, None]
+        x = x[row, place] + block.dropout1(
+            block.self_attn(told[row, place][:, None], told, told, key_padding_mask=beyond, need_weights=False)[0][:, 0]
+        )
+        inner = block.dropout(block.activation(block.linear1(block.norm2(x))))
+        return self.norm(x + block.dropout2(block.linear2(inner)))
+
+    def _through(self, blocks, x: Tensor, lengths: Tensor) -> Tensor:
         place = torch.arange(x.shape[1], device=x.device)
         from_newest = (lengths[:, None] - 1 - place).clamp_min(0)
         x = self.dropout(x * x.shape[2] ** 0.5 + self.position[from_newest])
         mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], device=x.device)
-        for block in self.blocks:
+        for block in blocks:
             x = block(x, src_mask=mask, is_causal=True)
-        return self.norm(x)
+        return x

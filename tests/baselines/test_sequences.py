@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from contrec.baselines import GRU4Rec, Popularity, SASRec
+from contrec.baselines.sasrec import CausalTransformer
 from contrec.baselines.sequences import every_position, last_position, next_item_loss, padded, windows
 from contrec.data import DataError
 from contrec.data.interactions import Cases
@@ -100,6 +101,18 @@ def test_states_do_not_look_ahead(fitted):
     other = torch.tensor([[1, 2, 3, 30, 31, 32]])
     a, b = (fitted.module.states(x, torch.tensor([6])) for x in (items, other))
     assert torch.allclose(a[:, :3], b[:, :3], atol=1e-6) and not torch.allclose(a[:, 3], b[:, 3], atol=1e-3)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_newest_state_alone_is_the_newest_of_all(layers):
+    torch.manual_seed(0)
+    model, x, lengths = (
+        CausalTransformer(16, layers, 2, 0.3, 6).eval(),
+        torch.randn(5, 6, 16),
+        torch.tensor([1, 2, 6, 4, 0]),
+    )
+    own = model(x, lengths)[torch.arange(5), (lengths - 1).clamp_min(0)]
+    assert torch.allclose(model.newest(x, lengths), own, atol=1e-6)
 
 
 def test_an_empty_history_ranks_nothing_first(fitted):
