@@ -127,8 +127,9 @@ def test_seen_items_are_kept_too_where_targets_repeat(world, planted_split):
 
 
 KILLED = """
-import sys
+import pandas as pd
 from contrec.study import grid, search
+search._recorded = lambda: pd.DataFrame(columns=["model", "settings", search.METRIC])
 search.ELSEWHERE["sasrec", "planted"] = ({"dim": 16, "epochs": 40, "patience": 40}, "this test")
 grid.make(grid.Cell("planted", "planted", "leave_one_out", "sasrec", 0))
 """

@@ -72,8 +72,8 @@ def test_the_best_recorded_trial_is_chosen(world, tmp_path):
     settings, _ = search.chosen("sasrec/bce", "beauty")
     assert settings == {"dim": 32}  # the loss is what the name says
     assert baselines.make("sasrec/bce", **settings).loss == "bce"
-    world.setitem(search.ELSEWHERE, ("ease", "ml1m"), ({"ridge": 1.0}, "named somewhere"))
-    assert search.chosen("ease", "ml1m") == ({"ridge": 1.0}, "named somewhere")
+    world.setitem(search.ELSEWHERE, ("sasrec", "ml1m"), ({"dim": 128}, "named somewhere"))
+    assert search.chosen("sasrec", "ml1m") == ({"loss": "softmax", "dim": 128}, "named somewhere")  # the rest is kept
     assert "ridge 77" in search.chosen_table(["ease"], "beauty").settings[0]
 
 
