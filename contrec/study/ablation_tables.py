@@ -131,11 +131,11 @@ def ablation_table(frame: pd.DataFrame, metric: str = "HR@10") -> pd.DataFrame:
     rows = []
     for r in own.itertuples():
         row = {"group": r.group, "arm": r.label, metric: _number(r.value, r.low, r.high, "{:.4f}")}
-        row["difference"] = _number(r.difference, r.diff_low, r.diff_high, "{:+.2f}")
+        row["difference"] = _points(r.difference, r.diff_low, r.diff_high)
         row |= {"p": _number(r.p, shown="{:.3f}"), "p, Holm": _number(r.p_holm, shown="{:.3f}"), "seeds": r.n or ""}
         if in_print:
             row["published"] = _number(r.published)
-            row["published difference"] = _number(r.published_difference or np.nan, shown="{:+.2f}")
+            row["published difference"] = _points(r.published_difference or np.nan)
         rows.append({**row, "verdict": r.verdict})
     return pd.DataFrame(rows)
 
@@ -144,6 +144,10 @@ def _number(value: float, low: float = np.nan, high: float = np.nan, shown: str 
     if np.isnan(value):
         return ""
     return shown.format(value) + ("" if np.isnan(low) else f" [{shown.format(low)}, {shown.format(high)}]")
+
+
+def _points(value: float, low: float = np.nan, high: float = np.nan) -> str:
+    return _number(value, low, high, "{:+.2f}")
 
 
 def drawn(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
@@ -156,39 +160,45 @@ def drawn(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
     return both.sort_index(kind="stable").reset_index(drop=True)  # in the order of the arms
 
 
-def recorded_study(full: Config) -> Config:
-    """The study whose recorded rows stand beside this one's; for the planted catalogue on the dataset in ``SHOWN``.
+def recorded_studies(full: Config) -> list[Config]:
+    """The studies whose recorded rows stand beside this one's, its own recipe first; for the planted catalogue those
+    on the dataset in ``SHOWN``.
 
-    On preset laptop where this one is tiny, and of recipe paper where nothing of this one's recipe is recorded.
+    On preset laptop where this one is tiny. Where nothing is recorded, that of recipe paper, of which nothing was run.
     """
     dataset, source = SHOWN[full.model] if full.dataset == "planted" else (full.dataset, full.source)
     preset = "laptop" if full.preset == "tiny" else full.preset
-    found = [
-        Config.from_parameters(
+    found = {
+        recipe: Config.from_parameters(
             full.model, recipe, preset, dataset=dataset, source=source, split=full.split, seeds=full.seeds
         )
-        for recipe in (full.recipe, "paper")
-    ]
-    return next((study for study in found if recorded(study)), found[-1])
+        for recipe in dict.fromkeys((full.recipe, "paper", "tuned", "released"))
+    }
+    return [study for study in found.values() if recorded(study)] or [found["paper"]]
 
 
 def headline(full: Config, kept: Kept, metric: str = "HR@10") -> pd.DataFrame:
-    """Arms that were printed or run: published | reproduced | verdict | this run; differences from full in points.
+    """Arms that were printed or run: published | reproduced | this run; differences from the full model in points.
 
-    Reproduced is what :func:`recorded_study` has in ``data/reproduced``; "not run" where it has nothing.
+    Reproduced is what each of :func:`recorded_studies` has in ``data/reproduced``, with a verdict; "not run" where it
+    has nothing.
     """
-    beside = recorded_study(full)
-    there = compared(beside, recorded(beside), (metric,)).set_index("arm")
-    here = compared(full, kept, (metric,)).set_index("arm")
-    theirs, ours = f"reproduced ({beside.dataset}, {beside.recipe})", f"this run ({full.dataset}, {full.recipe})"
-    rows = []
-    for name, r in there.iterrows():
-        row = {"arm": r.label, "published": _number(r.published) or "-"}
-        row["published difference"] = _number(r.published_difference or np.nan, shown="{:+.2f}")
-        row[theirs] = f"{r.value:.4f} (n={r.n})" if r.n else "not run"
-        row["difference"] = _number(r.difference, r.diff_low, r.diff_high, "{:+.2f}")
-        row["verdict"] = r.verdict
-        ran = name in here.index and here.n[name] > 0
-        row[ours] = f"{here.value[name]:.4f}" if ran else "not run"
-        rows += [row] if ran or r.n or not np.isnan(r.published) else []
-    return pd.DataFrame(rows)
+    beside = recorded_studies(full)
+    in_print = pd.Series(printed(full.model, beside[0].dataset, metric), dtype=float)
+    away = (100 * (in_print - in_print.get("full", np.nan))).drop("full", errors="ignore")
+    table = pd.DataFrame({"arm": {arm.name: arm.label for arm in everything(full)}})
+    table["published"], table["published difference"] = in_print.map(_number), away.map(_points)
+    wanted = set(in_print.index)
+    for study in beside:
+        own = compared(study, recorded(study), (metric,)).set_index("arm")
+        values = [f"{r.value:.4f} (n={r.n})" if r.n else "not run" for r in own.itertuples()]
+        table[f"reproduced ({study.dataset}, {study.recipe})"] = pd.Series(values, own.index)
+        apart = [_points(r.difference, r.diff_low, r.diff_high) for r in own.itertuples()]
+        table[f"difference, {study.recipe}"] = pd.Series(apart, own.index)
+        table[f"verdict, {study.recipe}"] = own.verdict
+        wanted |= set(own.index[own.n > 0])
+    here = compared(full, kept, (metric,)).set_index("arm").query("n > 0").value
+    ours = f"this run ({full.dataset}, {full.recipe})"
+    table[ours] = here.map(_number)
+    table = table[table.index.isin(wanted | set(here.index))].reset_index(drop=True)
+    return table.fillna({"published": "-", ours: "not run"}).fillna("")

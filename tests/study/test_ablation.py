@@ -22,6 +22,7 @@ from contrec.study.ablation_tables import ablation_table, compared, headline, ho
 from contrec.study.arms import ARMS, RELEASED, arm_table, arms, everything, left_out
 from contrec.study.config import MODELS, RECIPES, Config
 from contrec.study.published import published
+from contrec.study.ranks import write_ranks
 
 SMALL = {
     "embeddings": {"dim": 16}, "tokenizer.token_dim": 8, "tokenizer.width": 32, "tokenizer.epochs": 2,
@@ -196,6 +197,13 @@ def test_tables_show_print_beside_runs_and_not_run(tmp_path, monkeypatch):
     assert table.loc["w/o Diffusion", "published"] == "0.1443"
     assert set(table["reproduced (software, paper)"]) == {"not run"}
     assert table.loc["From gold text", "this run (planted, paper)"] == "1.0000"
+    for recipe, rows in (("paper", kept), ("tuned", {("full", 0): evaluation([HIT] * 40)})):
+        stem = ablation.stem(replace(SOFTWARE, recipe=recipe))
+        write_ranks(tmp_path / f"{stem}.ranks.parquet", rows.items(), ("arm", "seed"))
+    table = headline(planted, {}).set_index("arm")
+    assert table.loc["From gold text", "difference, paper"].startswith("+50.00 [")
+    assert table.loc["From gold text", "reproduced (software, tuned)"] == "not run"
+    assert table.loc["Full", "reproduced (software, tuned)"] == "1.0000 (n=1)" and "difference, released" not in table
     drawn = ablation_tables.drawn(compared(SOFTWARE, kept), "this run")
     assert set(drawn[drawn.kind == "this run"].label) == {"From gold text"}
     assert len(drawn[(drawn.kind == "published") & (drawn.metric == "HR@10")]) == 8  # nine rows, one is Full
