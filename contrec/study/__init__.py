@@ -37,6 +37,7 @@ from contrec.study.sweep import within_reach as sweep_within_reach
 from contrec.study.sweep_tables import (
     parameter_table,
     recorded_sweep,
+    recorded_sweeps,
     sweep_curves,
     sweep_evaluations,
     sweep_results,
@@ -87,8 +88,8 @@ __all__ = [
     "measured_statistics", "overview", "paired", "paired_differences", "parameter_table", "path_among_items",
     "printed_cells", "printed_sequences", "prompt_text", "published_cost", "quick_check", "ranking",
     "ranking_table", "recipe_table", "record_costs", "recorded_ranks", "recorded_runs", "recorded_shift",
-    "recorded_sweep", "released_games", "results", "sampling_cost", "save_figure", "seen_kept", "served",
-    "shift_table", "split_table", "spread", "subtitle", "sweep_checked", "sweep_curves", "sweep_evaluations",
+    "recorded_sweep", "recorded_sweeps", "released_games", "results", "sampling_cost", "save_figure", "seen_kept",
+    "served", "shift_table", "split_table", "spread", "subtitle", "sweep_checked", "sweep_curves", "sweep_evaluations",
     "sweep_results", "sweep_table", "sweep_within_reach", "text_accuracy", "tokenizer_health", "tokens_of",
     "train_runs", "unseen_gaps", "unseen_groups", "unseen_models", "unseen_rows", "unseen_runs", "unseen_table",
     "user_lengths", "whole_hits",

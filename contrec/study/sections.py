@@ -229,8 +229,9 @@ def _unablated() -> list[Gap]:
 
 def _swept(own: Sequence[Record]) -> str:
     """What each recorded sweep chooses, and whether that is more than noise."""
-    found = sweep_tables.recorded_tables()
-    return "".join(table(found[r.path.stem], r.name) for r in own if r.path.stem in found)
+    found = sweep_tables.recorded_sweeps()
+    of = [(r.name, found[r.path.stem]) for r in own if r.path.stem in found]
+    return "".join(table(sweep_tables.sweep_table(c, *sweep_tables.recorded_sweep(c)), name) for name, c in of)
 
 
 SECTIONS = (

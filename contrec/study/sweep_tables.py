@@ -173,15 +173,14 @@ def _value(x):
         return x
 
 
-def recorded_tables() -> dict[str, pd.DataFrame]:
-    """The :func:`sweep_table` of each recorded sweep, by the name of its file."""
-    tables = {}
+def recorded_sweeps() -> dict[str, Config]:
+    """The configs whose sweeps are recorded, by the names of their files."""
+    found = {}
     for path in sorted(paths.reproduced().glob("*_sweep.csv")):
         rows = pd.read_csv(path)
         one = rows.iloc[0]
-        config = Config.from_parameters(
+        found[path.stem] = Config.from_parameters(
             one.model, one.recipe, one.preset, dataset=one.dataset, source=one.source, split=one.split,
             seeds=sorted(int(seed) for seed in set(rows.seed)),
         )  # fmt: skip
-        tables[path.stem] = sweep_table(config, *recorded_sweep(config))
-    return tables
+    return found

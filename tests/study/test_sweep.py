@@ -314,6 +314,9 @@ def test_recorded_sweeps_are_read_as_they_were_made(small, swept, tmp_path, monk
     made = sweep_tables.sweep_table(small, swept, sweep_tables.sweep_evaluations(small, names))
     pd.testing.assert_frame_equal(sweep_tables.sweep_table(small, found, kept), made)
     assert json.loads(path.read_text())["notebook"] == "06_hyperparameters"
+    assert sweep_tables.recorded_sweeps() == {
+        path.stem: Config.from_parameters("contrec", "paper", "tiny", seeds=sorted(set(found.seed)))
+    }
 
 
 def test_two_equal_runs_give_equal_bytes(small, swept, tmp_path, monkeypatch):
