@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -162,19 +163,22 @@ def drawn(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 def recorded_studies(full: Config) -> list[Config]:
     """The studies whose recorded rows stand beside this one's, its own recipe first; for the planted catalogue those
-    on the dataset in ``SHOWN``.
+    on the dataset in ``SHOWN``. Their seeds are the recorded ones.
 
     On preset laptop where this one is tiny. Where nothing is recorded, that of recipe paper, of which nothing was run.
     """
     dataset, source = SHOWN[full.model] if full.dataset == "planted" else (full.dataset, full.source)
     preset = "laptop" if full.preset == "tiny" else full.preset
-    found = {
-        recipe: Config.from_parameters(
+    found = []
+    for recipe in dict.fromkeys((full.recipe, "paper", "tuned", "released")):
+        study = Config.from_parameters(
             full.model, recipe, preset, dataset=dataset, source=source, split=full.split, seeds=full.seeds
         )
-        for recipe in dict.fromkeys((full.recipe, "paper", "tuned", "released"))
-    }
-    return [study for study in found.values() if recorded(study)] or [found["paper"]]
+        if seeds := sorted({seed for _, seed in recorded(study)}):
+            found.append(replace(study, seeds=tuple(seeds)))
+    if found:
+        return found
+    return [Config.from_parameters(full.model, "paper", preset, dataset=dataset, source=source, split=full.split)]
 
 
 def headline(full: Config, kept: Kept, metric: str = "HR@10") -> pd.DataFrame:

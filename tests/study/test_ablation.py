@@ -197,9 +197,13 @@ def test_tables_show_print_beside_runs_and_not_run(tmp_path, monkeypatch):
     assert table.loc["w/o Diffusion", "published"] == "0.1443"
     assert set(table["reproduced (software, paper)"]) == {"not run"}
     assert table.loc["From gold text", "this run (planted, paper)"] == "1.0000"
-    for recipe, rows in (("paper", kept), ("tuned", {("full", 0): evaluation([HIT] * 40)})):
+    for recipe, rows in (("paper", kept), ("tuned", {("full", 1): evaluation([HIT] * 40)})):
         stem = ablation.stem(replace(SOFTWARE, recipe=recipe))
         write_ranks(tmp_path / f"{stem}.ranks.parquet", rows.items(), ("arm", "seed"))
+    assert [(s.recipe, s.seeds) for s in ablation_tables.recorded_studies(planted)] == [
+        ("paper", (0,)),
+        ("tuned", (1,)),
+    ]
     table = headline(planted, {}).set_index("arm")
     assert table.loc["From gold text", "difference, paper"].startswith("+50.00 [")
     assert table.loc["From gold text", "reproduced (software, tuned)"] == "not run"
