@@ -169,16 +169,15 @@ def recorded_studies(full: Config) -> list[Config]:
     """
     dataset, source = SHOWN[full.model] if full.dataset == "planted" else (full.dataset, full.source)
     preset = "laptop" if full.preset == "tiny" else full.preset
-    found = []
-    for recipe in dict.fromkeys((full.recipe, "paper", "tuned", "released")):
-        study = Config.from_parameters(
+    studies = {
+        recipe: Config.from_parameters(
             full.model, recipe, preset, dataset=dataset, source=source, split=full.split, seeds=full.seeds
         )
-        if seeds := sorted({seed for _, seed in recorded(study)}):
-            found.append(replace(study, seeds=tuple(seeds)))
-    if found:
-        return found
-    return [Config.from_parameters(full.model, "paper", preset, dataset=dataset, source=source, split=full.split)]
+        for recipe in dict.fromkeys((full.recipe, "paper", "tuned", "released"))
+    }
+    seeds = {recipe: tuple(sorted({seed for _, seed in recorded(study)})) for recipe, study in studies.items()}
+    found = [replace(study, seeds=seeds[recipe]) for recipe, study in studies.items() if seeds[recipe]]
+    return found or [studies["paper"]]
 
 
 def headline(full: Config, kept: Kept, metric: str = "HR@10") -> pd.DataFrame:
