@@ -143,8 +143,8 @@ def fit(
             ``batch.shard(index, count)``, of which the module returns losses whose mean over processes is the batch's.
         validate: the figure to maximise, called after each epoch with the module in evaluation mode.
         folder: keeps a checkpoint of every epoch's end; a folder with one is resumed, by any number of processes.
-        progress: bars with an estimate of what is left.
-        name: of the bar over the epochs.
+        progress: a bar with an estimate of what is left.
+        name: of the bar.
 
     Returns:
         One dict per epoch: mean losses, "validation", "seconds", "best" (whether it was the best so far).
@@ -157,8 +157,9 @@ def fit(
     wrapped, optimizer = accelerator.prepare(module, optimizer)
     state = Checkpoint(folder, module, optimizer, list(parameters))
     state.resume()
+    # one bar, told rarely: a kernel drops what a client leaves unread, and that may be the message that a cell has ended
     bar = tqdm(
-        total=config.epochs, initial=len(state.history), desc=name, unit="epoch",
+        total=config.epochs, initial=len(state.history), desc=name, unit="epoch", unit_scale=True, mininterval=0.5,
         disable=not (progress and accelerator.is_main_process),
     )  # fmt: skip
     for epoch in range(len(state.history) + 1, config.epochs + 1):
@@ -168,7 +169,7 @@ def fit(
         with torch.random.fork_rng():
             # dropout, which differs by process; other noise comes from generators in the batches
             torch.manual_seed(seed * 1_000_003 + epoch + 15_485_863 * accelerator.process_index)
-            sums = _epoch(wrapped, optimizer, batches(epoch), epoch, config, accelerator, progress)
+            sums = _epoch(wrapped, optimizer, batches(epoch), epoch, config, accelerator, bar)
         module.eval()
         # one figure for all processes, lest rounding makes one of them stop alone
         value = torch.tensor(validate(), dtype=torch.float64, device=accelerator.device)
@@ -179,8 +180,9 @@ def fit(
         )
         state.save(better, write=accelerator.is_main_process)
         accelerator.wait_for_everyone()
-        bar.update()
+        bar.update(epoch - bar.n)  # whole again, after steps of one over their number
         bar.set_postfix({"validation": f"{value:.4f}", "loss": f"{sums['total']:.3f}"})
+    bar.total = bar.n  # stopped early is done as well
     bar.close()
     if config.test_on == "best":
         state.restore_best()
@@ -203,16 +205,11 @@ def _accelerator(device: torch.device):
     return Accelerator(cpu=device.type == "cpu")
 
 
-def _epoch(
-    wrapped, optimizer, batches, epoch: int, config: LoopConfig, accelerator, progress: bool
-) -> dict[str, float]:
-    from tqdm.auto import tqdm
-
+def _epoch(wrapped, optimizer, batches, epoch: int, config: LoopConfig, accelerator, bar) -> dict[str, float]:
     wrapped.train()
     sums: dict[str, float] = {}
     total = config.epochs * len(batches)
-    bar = tqdm(batches, desc=f"epoch {epoch}", leave=False, disable=not (progress and accelerator.is_main_process))
-    for number, batch in enumerate(bar):
+    for number, batch in enumerate(batches):
         if accelerator.num_processes > 1:
             batch = batch.shard(accelerator.process_index, accelerator.num_processes)
         for group in optimizer.param_groups:
@@ -226,6 +223,7 @@ def _epoch(
         for name, value in losses.items():
             value = accelerator.reduce(value.detach(), "mean")
             sums[name] = sums.get(name, 0.0) + float(value) / len(batches)
+        bar.update(1 / len(batches))
     return sums
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -262,3 +263,28 @@ def test_a_module_on_another_kind_of_device_gets_its_own_accelerator(monkeypatch
     AcceleratorState._shared_state["device"] = PartialState._shared_state["device"] = torch.device("cuda")
     AcceleratorState._shared_state["_cpu"] = PartialState._shared_state["_cpu"] = False
     assert training._accelerator(torch.device("cpu")).device.type == "cpu"
+
+
+def test_a_training_has_one_bar_that_ends_whole(monkeypatch):
+    import tqdm.auto
+
+    made = []
+
+    class Bar(tqdm.auto.tqdm):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, file=io.StringIO(), **kwargs)
+            self.seen = [self.n]
+            made.append(self)
+
+        def update(self, n=1):
+            super().update(n)
+            self.seen.append(self.n)
+
+    monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
+    # the second epoch is the best, and patience ends the training after the third of nine
+    config = TrainingConfig(epochs=9, batch_size=8, lr=0.05, patience=1)
+    model = Toy()
+    fit(model, batches, lambda: (0.1, 0.2, 0.1)[int(model.seen) // 24 - 1], config, seed=1, progress=True)
+    (bar,) = made
+    assert bar.n == bar.total == 3
+    assert bar.seen[:5] == pytest.approx([0, 1 / 3, 2 / 3, 1, 1]) and bar.seen[4] == 1
