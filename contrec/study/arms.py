@@ -63,6 +63,8 @@ class Arm:
             full = replace(full, recommender=replace(inner, embeddings=kept))
         elif "embeddings" in settings and inner.inputs == "fused":
             settings["embeddings"] = {"lightgcn": settings["embeddings"]}
+        elif "embeddings" in settings and inner.inputs != "lightgcn":
+            raise ValueError(f"a setting of LightGCN; the vectors are of kind {inner.inputs!r}")
         return full.with_settings(**settings)
 
 
@@ -140,8 +142,10 @@ def everything(full: Config) -> list[Arm]:
 
 def why_not(full: Config, arm: Arm) -> str:
     """Why an arm is left out for a full model; "" where it is not."""
-    if arm.group == RELEASED and full.recipe != "paper":
-        return "taken from recipe paper only"
+    if arm.name == "released" and full.recipe == "tuned":
+        return "no step from recipe tuned; see recipe paper"
+    if "diffusion__sampler_start" in arm.settings and full.recommender.estimate == "point":
+        return "the point estimate walks no steps"
     try:
         changed = arm.config(full)
     except ValueError as error:

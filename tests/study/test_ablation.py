@@ -86,10 +86,22 @@ def test_arms_without_effect_are_left_out_and_said_so(model, recipe, names):
     full = Config.from_parameters(model, recipe, "laptop")
     there = {arm.name for arm in arms(full)}
     assert {arm.name for arm in ARMS} - there == names
-    assert (RELEASED in {arm.group for arm in arms(full)}) == (recipe == "paper")
+    assert (RELEASED in {arm.group for arm in arms(full)}) == (recipe != "released")
     table = left_out(full)  # and four defects that are not rebuilt
     assert len(table) == 4 + len(everything(full)) - len(there) and (table.why != "").all()
     assert len(arm_table(full)) == len(there)
+
+
+def test_recipe_tuned_takes_the_defects_that_it_can_show():
+    full = Config.from_parameters("deftrec", "tuned", "laptop")
+    there = {arm.name.removeprefix("released-") for arm in arms(full) if arm.group == RELEASED}
+    assert there == {
+        "mask_shared", "mask_at_test", "condition_from", "condition_states", "pairing", "lr_schedule", "test_on",
+    }  # fmt: skip
+    why = left_out(full).set_index("arm").why
+    assert why["propagate False"] == "a setting of LightGCN; the vectors are of kind 'relation'"
+    assert why["sampler_start 100"] == "the point estimate walks no steps"
+    assert why["All of it"] == "no step from recipe tuned; see recipe paper"
 
 
 def test_defects_of_the_vectors_reach_both_kinds_of_them():
