@@ -157,7 +157,7 @@ def fit(
     wrapped, optimizer = accelerator.prepare(module, optimizer)
     state = Checkpoint(folder, module, optimizer, list(parameters))
     state.resume()
-    # one bar, told rarely: a kernel drops what a client leaves unread, and that may be the message that a cell has ended
+    # one bar, told rarely: a kernel drops what a client leaves unread, even the message that a cell has ended
     bar = tqdm(
         total=config.epochs, initial=len(state.history), desc=name, unit="epoch", unit_scale=True, mininterval=0.5,
         disable=not (progress and accelerator.is_main_process),

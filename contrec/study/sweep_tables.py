@@ -99,7 +99,8 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
     Returns:
         parameter, kind, values, default, best by validation, papers' best, agrees?, spread (best minus worst value by
         validation, on test users with the first seed, percentage points), low, high (95 % paired bootstrap), against
-        noise ("outside": the interval leaves zero out).
+        noise ("outside": the interval leaves zero out), best - default (test users, percentage points, seeds averaged
+        user by user, with the same interval).
     """
     first, rows = config.seeds[0], []
     for name, parameter in PARAMETERS.items():
@@ -123,9 +124,21 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
         outcome = paired_bootstrap(*(kept[name, x, first, "test"] for x in (top, worst)), METRIC)
         row["spread"], (row["low"], row["high"]) = outcome["difference"], outcome["interval"]
         row["against noise"] = "inside" if row["low"] <= 0 <= row["high"] else "outside"
+        row["best - default"] = _gain(kept, name, top, value_of(config, name))
         rows.append(row)
     order = ["parameter", "kind", "values", "default", "best by validation", "papers' best", "agrees?"]
-    return pd.DataFrame(rows).reindex(columns=[*order, "spread", "low", "high", "against noise"])
+    return pd.DataFrame(rows).reindex(columns=[*order, "spread", "low", "high", "against noise", "best - default"])
+
+
+def _gain(kept: Kept, name: str, best, default) -> str:
+    """What choosing the best value brings, over the seeds that both values have."""
+    if best == default:
+        return "the same"
+    seeds = sorted({seed for n, x, seed, part in kept if (n, x, part) == (name, best, "test")})
+    seeds = [seed for seed in seeds if (name, default, seed, "test") in kept]
+    outcome = paired_bootstrap(*([kept[name, x, seed, "test"] for seed in seeds] for x in (best, default)), METRIC)
+    low, high = outcome["interval"]
+    return f"{outcome['difference']:+.2f} [{low:+.2f}, {high:+.2f}], {len(seeds)} seed{'s' * (len(seeds) > 1)}"
 
 
 def _short(x) -> str:

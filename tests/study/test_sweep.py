@@ -291,10 +291,14 @@ def test_agreement_with_what_the_text_says():
     """By hand: 0.4 is outside "0.2 emerging as the optimal ratio"; 1.0 is inside "between 0.5 and 1"."""
     config = Config.from_parameters("deftrec", "paper", "laptop")
     rows, kept = [], {}
+
+    def of_ten(hits):
+        ranks = np.where(np.arange(10) < hits, 1.0, 99.0)
+        return sweep_tables.Evaluation(ranks, np.ones(10, int), np.arange(10), True, None, {"users": 10})
+
     for name, top in (("rho", 0.4), ("gamma_1", 1.0)):
         for x in sweep.values_of(config, name):
-            ranks = np.where(np.arange(10) < (8 if x == top else 3), 1.0, 99.0)
-            e = sweep_tables.Evaluation(ranks, np.ones(10, int), np.arange(10), True, None, {"users": 10})
+            e = of_ten(8 if x == top else 3)
             for part in sweep.PARTS:
                 kept[name, x, 0, part] = e
                 own = {"parameter": name, "x": x, "kind": "all", "part": part, "seed": 0}
@@ -303,6 +307,16 @@ def test_agreement_with_what_the_text_says():
     assert list(table.loc[["rho", "gamma_1"], "agrees?"]) == ["no", "yes"]
     assert list(table.loc[["rho", "gamma_1"], "best by validation"]) == ["0.4", "1"]
     assert table.loc["rho", "spread"] == pytest.approx(50) and table.loc["rho", "against noise"] == "outside"
+    assert table.loc["rho", "best - default"].startswith("+50.00 [") and table.loc[
+        "gamma_1", "best - default"
+    ].endswith("1 seed")
+
+    kept |= {("rho", 0.4, 1, "test"): of_ten(6), ("rho", 0.2, 1, "test"): of_ten(3), ("rho", 0.4, 2, "test"): of_ten(9)}
+    table = sweep_tables.sweep_table(config, pd.concat(rows), kept).set_index("parameter")
+    gain = table.loc["rho", "best - default"]  # of 50 and 30 points; the third seed has no default
+    assert gain.startswith("+40.00 [") and gain.endswith("], 2 seeds")
+    same = sweep_tables.sweep_table(config.with_settings(tokenizer__mask_ratio=0.4), pd.concat(rows), kept)
+    assert list(same[same.parameter == "rho"]["best - default"]) == ["the same"]
 
 
 def test_recorded_sweeps_are_read_as_they_were_made(small, swept, tmp_path, monkeypatch):
