@@ -75,43 +75,46 @@ SWEPT = {
 
 @themed
 def sweep(curves: pd.DataFrame, *, metric: str = "HR@10", subtitle: str = ""):
-    """A rate against each of several settings, one panel a parameter (the kind of Figs. 3 and 4, DeftRec).
+    """What each value of several settings changes, one panel a parameter (the kind of Figs. 3 and 4, DeftRec).
 
-    Values stand at equal distances, since some grids are linear and others are not.
+    Differences from the default value, paired user by user, where the papers draw rates: a rate's own interval is far
+    wider than what a setting moves, and hides whether it moves anything. A panel spans a point on either side at the
+    least, lest noise looks like a slope. Values stand at equal distances, since some grids are linear and others not.
 
     Args:
         curves: columns parameter, title, kind (of ``SWEPT``: what was trained for a point), x, part ("test": dots
-            with intervals; "validation": grey, which chooses), value, low, high, n_seeds, default, best, paper_low and
-            paper_high (ends of the range that a paper calls best, NaN for none).
+            with intervals; "validation": grey, which chooses), value (the rate), difference, diff_low, diff_high
+            (percentage points), n_seeds, default, best, paper_low and paper_high (ends of the range that a paper calls
+            best, NaN for none).
         metric: name of the rate.
         subtitle: dataset, preset, seeds.
 
     Returns:
         (figure, frame with these columns).
     """
-    columns = ["parameter", "title", "kind", "x", "part", "value", "low", "high", "n_seeds", "default", "best"]
-    need(curves, *columns, "paper_low", "paper_high")
-    frame = curves[[*columns, "paper_low", "paper_high"]].reset_index(drop=True)
+    columns = ["parameter", "title", "kind", "x", "part", "value", "difference", "diff_low", "diff_high", "n_seeds"]
+    columns += ["default", "best", "paper_low", "paper_high"]
+    need(curves, *columns)
+    frame = curves[columns].reset_index(drop=True)
     names, width = list(dict.fromkeys(frame["parameter"])), 2
     rows = -(-len(names) // width)
-    figure, axes = new(rows, width, height=0.9 + 1.15 * rows, squeeze=False, sharey=True)
+    figure, axes = new(rows, width, height=0.9 + 1.2 * rows, squeeze=False)
     for ax, name in zip(axes.flat, names, strict=False):
         _swept(ax, frame[frame["parameter"] == name])
     for ax in axes.flat[len(names) :]:
         ax.set_visible(False)
     for ax in axes[:, 0]:
-        ax.set_ylabel(metric)
-    axes[0, 0].set_ylim(bottom=0)
+        ax.set_ylabel("points")
     note = {"ls": "", "color": GREY}
     for kind in dict.fromkeys(frame["kind"]):
         colour, marker, trained = SWEPT[kind]
         axes[0, 0].plot([], [], ls="", marker=marker, color=colour, label=f"test; trained: {trained}")
     axes[0, 0].plot([], [], marker="_", label="validation", **note)
     axes[0, 0].plot([], [], ls="", marker="*", ms=7, color=BLACK, label="best by validation")
-    axes[0, 0].plot([], [], marker="v", label="default", **note)
+    axes[0, 0].plot([], [], marker="v", label="default (its rate)", **note)
     if frame["paper_low"].notna().any():
         axes[0, 0].plot([], [], marker="s", ms=7, mfc="none", mec=BLACK, ls="", label="best in the paper's text")
-    title = f"bars: {BOOTSTRAP}"
+    title = f"{metric} minus the default's, percentage points\nbars: {BOOTSTRAP}, paired"
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, title=title, title_fontsize=6.5
     )
@@ -123,22 +126,32 @@ def _swept(ax, rows: pd.DataFrame) -> None:
     """One panel of :func:`sweep`."""
     values = sorted(set(rows["x"]))
     at = {x: place for place, x in enumerate(values)}
+    ax.axhline(0, color=GREY, lw=0.6, zorder=0)
     for part, line in rows.groupby("part", sort=False):
         places = [at[x] for x in line["x"]]
         if part == "validation":
-            ax.plot(places, line["value"], ls="", marker="_", ms=7, color=GREY, zorder=1)
+            ax.plot(places, line["difference"], ls="", marker="_", ms=7, color=GREY, zorder=1)
             continue
         colour, marker, _ = SWEPT[line["kind"].iloc[0]]
-        ax.vlines(places, line["low"], line["high"], color=colour, lw=1.0, zorder=2)
-        for place, value, best in zip(places, line["value"], line["best"], strict=True):
-            ax.plot(place, value, marker="*" if best else marker, ms=8 if best else 4, color=colour, zorder=3)
+        ax.vlines(places, line["diff_low"], line["diff_high"], color=colour, lw=1.0, zorder=2)
+        for place, value, best in zip(places, line["difference"], line["best"], strict=True):
+            ax.plot(place, value, marker="*" if best else marker, ms=7 if best else 3.5, color=colour, zorder=3)
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, -1.0), max(high, 1.0))
     top = ax.get_xaxis_transform()
-    for x in set(rows.loc[rows["default"], "x"]):
-        ax.plot(at[x], 1.0, marker="v", color=GREY, transform=top, clip_on=False)
+    for line in rows[rows["default"] & (rows["part"] == "test")].itertuples():
+        ax.plot(at[line.x], 1.0, marker="v", color=GREY, transform=top, clip_on=False)
+        side, way = ("right", -1) if line.x == values[-1] else ("left", 1)  # inside the panel
+        ax.annotate(
+            f"{line.value:.3f}".lstrip("0"), (at[line.x], 1.0), (4 * way, -1), xycoords=top, ha=side, va="top",
+            textcoords="offset points", fontsize=5.5, color=GREY,
+        )  # fmt: skip
     low, high = rows[["paper_low", "paper_high"]].iloc[0]
     if pd.notna(low):
         ends = np.interp([low, high], values, range(len(values))) + np.array([-0.35, 0.35])
         ax.axvspan(*ends, fill=False, ec=BLACK, lw=0.7, ls="--", zorder=0)
-    ax.set_xticks(range(len(values)), [x if isinstance(x, str) else f"{x:g}" for x in values])
+    size = None if len(values) < 7 else 6
+    ax.set_xticks(range(len(values)), [x if isinstance(x, str) else f"{x:g}" for x in values], fontsize=size)
     ax.set(title=rows["title"].iloc[0], xlim=(-0.6, len(values) - 0.4))
+    ax.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
     ax.grid(axis="y", color="#E5E5E5", lw=0.5)

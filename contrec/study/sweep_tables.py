@@ -61,15 +61,17 @@ def sweep_evaluations(config: Config, parameters: Sequence[str] | None = None) -
     }  # fmt: skip
 
 
-def sweep_curves(config: Config, found: pd.DataFrame, metric: str = METRIC) -> pd.DataFrame:
+def sweep_curves(config: Config, found: pd.DataFrame, kept: Kept, metric: str = METRIC) -> pd.DataFrame:
     """What ``plots.sweep`` draws: a row per parameter, value and part, seeds averaged.
 
     Args:
-        found: from :func:`sweep_results`, or a recorded file of the config's model, recipe and preset.
+        found, kept: from :func:`sweep_results` and :func:`sweep_evaluations`, or :func:`recorded_sweep`.
 
     Returns:
         parameter, title, kind, x, part, value, low, high (mean 95 % interval over users), n_seeds, default and best
-        (by validation, with the first seed; where the curve is whole), paper_low, paper_high (NaN where none is said).
+        (by validation, with the first seed; where the curve is whole), difference from the default value in percentage
+        points, diff_low, diff_high (95 % paired bootstrap, over the seeds that both have; NaN where the default is to
+        come), paper_low, paper_high (NaN where none is said).
     """
     own = found[found.metric == metric]
     grouped = own.groupby(["parameter", "kind", "x", "part"], sort=False)
@@ -78,12 +80,27 @@ def sweep_curves(config: Config, found: pd.DataFrame, metric: str = METRIC) -> p
     first = own[(own.part == "validation") & (own.seed == config.seeds[0])]
     top = {name: _best(rows) for name, rows in first.groupby("parameter") if len(rows) == len(values_of(config, name))}
     frame["title"] = [PARAMETERS[name].title for name in frame.parameter]
-    frame["default"] = [x == value_of(config, name) for name, x in zip(frame.parameter, frame.x, strict=True)]
+    default = [value_of(config, name) for name in frame.parameter]
+    frame["default"] = frame.x == default
     frame["best"] = [x == top.get(name) for name, x in zip(frame.parameter, frame.x, strict=True)]
+    points = zip(frame.parameter, frame.x, default, frame.part, strict=True)
+    against = [_difference(kept, *point, metric, n_boot=1000) for point in points]
+    frame["difference"] = [a["difference"] for a in against]
+    frame["diff_low"], frame["diff_high"] = zip(*(a["interval"] for a in against), strict=True)
     said = [PRINTED.get((config.model, name), (np.nan, np.nan)) for name in frame.parameter]
     frame["paper_low"], frame["paper_high"] = [s[0] for s in said], [s[1] for s in said]
     order = {name: n for n, name in enumerate(PARAMETERS)}
     return frame.sort_values(["parameter"], key=lambda c: c.map(order), kind="stable").reset_index(drop=True)
+
+
+def _difference(kept: Kept, name: str, x, default, part: str, metric: str = METRIC, n_boot: int = 10_000) -> dict:
+    """A value against the default one, paired, over the seeds that both have; NaN where there are none."""
+    both = [{seed for n, v, seed, p in kept if (n, v, p) == (name, value, part)} for value in (x, default)]
+    seeds = sorted(both[0] & both[1])
+    if not seeds:
+        return {"difference": np.nan, "interval": (np.nan, np.nan), "n_seeds": 0}
+    sides = ([kept[name, value, seed, part] for seed in seeds] for value in (x, default))
+    return {**paired_bootstrap(*sides, metric, n_boot), "n_seeds": len(seeds)}
 
 
 def _best(rows: pd.DataFrame):
@@ -134,11 +151,9 @@ def _gain(kept: Kept, name: str, best, default) -> str:
     """What choosing the best value brings, over the seeds that both values have."""
     if best == default:
         return "the same"
-    seeds = sorted({seed for n, x, seed, part in kept if (n, x, part) == (name, best, "test")})
-    seeds = [seed for seed in seeds if (name, default, seed, "test") in kept]
-    outcome = paired_bootstrap(*([kept[name, x, seed, "test"] for seed in seeds] for x in (best, default)), METRIC)
-    low, high = outcome["interval"]
-    return f"{outcome['difference']:+.2f} [{low:+.2f}, {high:+.2f}], {len(seeds)} seed{'s' * (len(seeds) > 1)}"
+    found = _difference(kept, name, best, default, "test")
+    (low, high), n = found["interval"], found["n_seeds"]
+    return f"{found['difference']:+.2f} [{low:+.2f}, {high:+.2f}], {n} seed{'s' * (n > 1)}"
 
 
 def _short(x) -> str:

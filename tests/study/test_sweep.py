@@ -274,7 +274,7 @@ def test_results_are_labelled_and_never_made_twice(small, swept, monkeypatch):
 
 
 def test_validation_chooses_and_test_is_only_reported(small, swept):
-    curves = sweep_tables.sweep_curves(small, swept)
+    curves = sweep_tables.sweep_curves(small, swept, sweep_tables.sweep_evaluations(small))
     for _, rows in curves.groupby("parameter"):
         validation = rows[rows.part == "validation"].set_index("x").value
         assert list(rows[rows.best & (rows.part == "test")].x) == [validation.idxmax()]
@@ -315,6 +315,13 @@ def test_agreement_with_what_the_text_says():
     table = sweep_tables.sweep_table(config, pd.concat(rows), kept).set_index("parameter")
     gain = table.loc["rho", "best - default"]  # of 50 and 30 points; the third seed has no default
     assert gain.startswith("+40.00 [") and gain.endswith("], 2 seeds")
+    curves = sweep_tables.sweep_curves(config, pd.concat(rows), kept).set_index(["parameter", "part", "x"])
+    assert curves.difference["rho", "test", 0.4] == pytest.approx(40)  # both seeds
+    assert curves.difference["rho", "validation", 0.4] == pytest.approx(50)  # the first alone
+    assert curves.difference["rho", "test", 0.2] == 0 == curves.diff_high["rho", "test", 0.8]
+    late = {key: e for key, e in kept.items() if key[:2] != ("rho", 0.2)}  # the default is to come
+    curves = sweep_tables.sweep_curves(config, pd.concat(rows), late).set_index(["parameter", "part", "x"])
+    assert np.isnan(curves.difference["rho"]).all() and np.isnan(curves.diff_low["rho"]).all()
     same = sweep_tables.sweep_table(config.with_settings(tokenizer__mask_ratio=0.4), pd.concat(rows), kept)
     assert list(same[same.parameter == "rho"]["best - default"]) == ["the same"]
 
@@ -340,15 +347,17 @@ def test_two_equal_runs_give_equal_bytes(small, swept, tmp_path, monkeypatch):
             monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / "again"))
             monkeypatch.setattr(sweep, "_last", {})
             sweep.fill(small, ["pi", "tau"])
-        found = sweep_tables.sweep_results(small, ["pi", "tau"])
-        figure, frame = plots.sweep(sweep_tables.sweep_curves(small, found), subtitle="planted")
+        found, kept = (
+            read(small, ["pi", "tau"]) for read in (sweep_tables.sweep_results, sweep_tables.sweep_evaluations)
+        )
+        figure, frame = plots.sweep(sweep_tables.sweep_curves(small, found, kept), subtitle="planted")
         saved.append([p.read_bytes() for p in plots.save(figure, tmp_path / name, "two curves", "0123")])
     assert saved[0] == saved[1]
     assert list(frame.columns[:3]) == ["parameter", "title", "kind"] and len(frame) == 2 * (5 + 2)
 
 
 def test_a_published_optimum_is_marked_and_none_is_invented(small, swept):
-    curves = sweep_tables.sweep_curves(small, swept)
+    curves = sweep_tables.sweep_curves(small, swept, sweep_tables.sweep_evaluations(small))
     figure, _ = plots.sweep(curves)
     assert not any("paper" in t.get_text() for t in figure.legends[0].get_texts())
     marked, _ = plots.sweep(curves.assign(paper_low=0.1, paper_high=0.2))
