@@ -21,7 +21,7 @@ study: $(INSTALLED)
 	$(BIN)/contrec study --datasets "$(DATASET)" --preset "$(PRESET)" --recipes "$(RECIPE)" --seeds "$(SEEDS)"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=120
+	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
