@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from html import unescape
+from itertools import takewhile
+
 import numpy as np
 
 from . import amazon, lastfm
@@ -129,7 +132,7 @@ def _catalogue(name: str, item_ids: np.ndarray, table) -> Catalogue:
 
 
 def _path_and_brand(text: str) -> tuple[list[str], str]:
-    """Games' "Video Games, PC, Games, Ubisoft" into its path and brand; pieces of mark-up are dropped."""
+    """Games' "Video Games, PC, Games, Ubisoft" into path and brand, between which mark-up and advertising may stand."""
     *path, brand = text.split(", ") if text else [""]
-    path = [clean_text(p) for p in path]
-    return [p for p in path if p and not p.startswith("<")], amazon.clean_brand(brand)
+    path = takewhile(lambda part: not part.startswith("<"), path)
+    return [part for part in map(clean_text, map(unescape, path)) if part], amazon.clean_brand(unescape(brand))

@@ -102,8 +102,9 @@ def released(folder, monkeypatch):
     files = {
         "test.txt": "0 2 0 1\n2 1 1 3 0\n",
         "user_list.txt": "org_id remap_id\nU0 0\nU1 1\nU2 2\n",
-        "item_list.txt": 'org_id remap_id title category\nb 1 "Two\nlines" "Video Games, PC, Racing, by\n  Acme"\n'
-        'a 0 a a\nc 2 "<z_start> x" ", Solo"\nd 3 nan "Video Games, </span>, Acme"\ne 4 Never "Video Games"\n',
+        "item_list.txt": 'org_id remap_id title category\nb 1 "Two\nlines" "Video Games, PC, Kids &amp; Co, by\n  Acme"'
+        '\na 0 a a\nc 2 "<z_start> x" ", Solo"\nd 3 nan "Video Games, </span>, Best Ever, for all ages, by\n  Acme"'
+        '\ne 4 Never "Video Games"\n',
     }
     for file, text in files.items():
         key = f"processed/game/{file}"
@@ -119,7 +120,7 @@ def test_released_files(released):
     assert interactions.item.tolist() == [2, 0, 1, 1, 1, 3, 0]  # the authors' numbers, in their order
     assert interactions.timestamp.tolist() == [0, 1, 2, 0, 1, 2, 3] and not interactions.has_time
     assert catalogue.titles == ("item a", "Two lines", "<z_start> x", "item d", "Never")
-    assert catalogue.categories == ((), ("Racing",), (), ("Video Games",), ())
+    assert catalogue.categories == ((), ("Kids & Co",), (), ("Video Games",), ())
     assert catalogue.brands == ("", "Acme", "Solo", "Acme", "Video Games")
     made = split(interactions, catalogue)
     assert made.test.target.tolist() == [1, 0] and made.counts["cold_targets"] == 1
