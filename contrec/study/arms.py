@@ -57,9 +57,11 @@ class Arm:
             settings = RECIPES[full.model]["released"] | BOTH.get(("released", full.preset), {})
             return replace(full, recipe="released", recommender=apply(full.recommender, settings))
         settings, inner = dict(self.settings), full.recommender
-        if "inputs" in settings:  # what the new provider does not know is left behind
-            known = inspect.signature(provider(settings["inputs"]).fit).parameters
-            kept = {k: v for k, v in inner.embeddings.items() if k in known}
+        if "inputs" in settings:  # what the new provider does not know is left behind, the width is kept
+            old, new = (inspect.signature(provider(name).fit).parameters for name in (inner.inputs, settings["inputs"]))
+            other = "dim" in old and "dim" in new and old["dim"].default != new["dim"].default
+            width = {"dim": old["dim"].default} if other else {}
+            kept = {k: v for k, v in (width | inner.embeddings).items() if k in new}
             full = replace(full, recommender=replace(inner, embeddings=kept))
         elif "embeddings" in settings and inner.inputs == "fused":
             settings["embeddings"] = {"lightgcn": settings["embeddings"]}
@@ -99,7 +101,10 @@ ARMS = (
     ),
     Arm("no-cf", VECTORS, "w/o CF", "random vectors instead of learned ones", _TABLE5, {"inputs": "random"}),
     Arm("cf-only", VECTORS, "LightGCN alone", "no text in the vectors", "Sect. 4.1.4, ContRec", {"inputs": "lightgcn"}),
-    Arm("text-only", VECTORS, "Text alone", "nothing collaborative in the vectors", _TABLE5, {"inputs": "text"}),
+    Arm(
+        "text-only", VECTORS, "Text alone", "nothing collaborative in the vectors; their width is the encoder's",
+        _TABLE5, {"inputs": "text"},
+    ),
     *(
         Arm(f"k{k}", TOKENS, f"K={k}", f"{k} sub-encoders", _TABLE5 if k < 4 else "Sect. 4.1.4, ContRec",
             {"n_tokens": k}, cost=0.7 + 0.15 * k)

@@ -116,6 +116,11 @@ def test_random_vectors_keep_the_width_and_forget_the_rest():
     (arm,) = (arm for arm in arms(full) if arm.name == "no-cf")
     assert full.recommender.embeddings == {"dim": 256, "popularity": 0.3}
     assert arm.config(full).recommender.embeddings == {"dim": 256}
+    full = Config.from_parameters("deftrec", "tuned", "laptop", dataset="software")  # whose width is the default one
+    found = arms(full, ["no-cf", "cf-only", "text-only"])
+    widths = {arm.name: arm.config(full).recommender.embeddings for arm in found}
+    assert full.recommender.embeddings == {} == widths["text-only"]
+    assert widths["no-cf"] == widths["cf-only"] == {"dim": 64}  # origin: the default of RelationEmbeddings.fit
 
 
 def test_unknown_arms_are_named():
