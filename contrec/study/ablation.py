@@ -18,7 +18,7 @@ from contrec.study.arms import Arm, arms
 from contrec.study.config import Config
 from contrec.study.fitting import load_split, run_name, store
 from contrec.study.grid import SIZES
-from contrec.study.ranks import read_ranks, write_ranks
+from contrec.study.ranks import read_ranks, write_results
 
 GUESS = 900.0  # seconds of a full model on LastFM, one thread; replaced by what finished runs have taken
 
@@ -175,10 +175,8 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
         own = [c for c in wanted if c.full == full and c.done]
         if not own:
             continue
-        path, ranks = (paths.reproduced() / f"{stem(full)}{ending}" for ending in (".csv", ".ranks.parquet"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows(own).round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)
-        write_ranks(ranks, evaluations(own).items(), ("arm", "seed"))
+        path = paths.reproduced() / f"{stem(full)}.csv"
+        ranks = write_results(path, rows(own), evaluations(own).items(), ("arm", "seed"))
         split = load_split(full)
         entry = provenance.record(
             {"study": asdict(full), "arms": {c.arm.name: c.arm.settings for c in own}},

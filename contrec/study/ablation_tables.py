@@ -90,6 +90,7 @@ def _against_full(name: str, kept: Kept, metric: str) -> dict:
         row["value"] = values.mean()
         row["low"], row["high"] = np.percentile(bootstrap_means(values[:, None]), [2.5, 97.5])
     both = sorted(own.keys() & whole.keys())
+    row["n_paired"] = len(both)
     if both and name != "full":
         found = paired_bootstrap([own[s] for s in both], [whole[s] for s in both], metric, DRAWS)
         row["difference"], row["p"] = found["difference"], found["p"]
@@ -110,7 +111,7 @@ def _verdict(row: dict) -> str:
         return "not run"
     clear = row["diff_low"] > 0 or row["diff_high"] < 0
     if not np.isnan(row["seed_sd"]):
-        clear &= abs(difference) > 2 * row["seed_sd"] / row["n"] ** 0.5
+        clear &= abs(difference) > 2 * row["seed_sd"] / row["n_paired"] ** 0.5
     word = ("lower" if difference < 0 else "higher") if clear else "within noise"
     if np.isnan(row["published_difference"]):
         return word

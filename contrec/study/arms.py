@@ -149,6 +149,8 @@ def why_not(full: Config, arm: Arm) -> str:
     """Why an arm is left out for a full model; "" where it is not."""
     if arm.name == "released" and full.recipe == "tuned":
         return "no step from recipe tuned; see recipe paper"
+    if "mask_ratio" in arm.settings and not full.recommender.tokenizer.masks:
+        return "this tokenizer is never masked"
     if "diffusion__sampler_start" in arm.settings and full.recommender.estimate == "point":
         return "the point estimate walks no steps"
     try:

@@ -80,7 +80,7 @@ class Browser:
             continuous_update=False, **slider,
         )  # fmt: skip
         self.sampler = w.Dropdown(value=settings.sampler, options=SAMPLERS, description="sampler", **slider)
-        longest = max(min(100, state.recommender.config.diffusion.timesteps), settings.steps)
+        longest = max(min(100, state.longest), settings.steps)
         self.steps = w.IntSlider(
             value=settings.steps, min=1, max=longest, description="steps", continuous_update=False, **slider
         )

@@ -39,14 +39,14 @@ class Settings:
             diffusion.sampler_steps,
         )  # fmt: skip
 
-    def checked(self, timesteps: int) -> Settings:
-        """The same settings; a value out of its range raises ValueError."""
+    def checked(self, longest: int) -> Settings:
+        """The same settings; a value out of its range raises ValueError; ``longest``: steps of a walk at most."""
         in_range("text_bonus", self.text_bonus, 0, 1)
         one_of("estimate", self.estimate, ESTIMATES)
         in_range("guidance_strength", self.guidance_strength, 0, np.inf)
         positive("n_samples", self.n_samples)
         one_of("sampler", self.sampler, SAMPLERS)
-        in_range("steps", self.steps, 1, timesteps)
+        in_range("steps", self.steps, 1, longest)
         return self
 
     def sampling(self) -> dict:
@@ -102,9 +102,15 @@ class BrowserState:
         self._own = self.history
         self._before = self._ranks(self.history, Settings.of(self.recommender))
 
+    @property
+    def longest(self) -> int:
+        """Steps that a sampler can walk at most."""
+        diffusion = self.recommender.config.diffusion
+        return diffusion.sampler_start or diffusion.timesteps
+
     def change(self, **settings) -> None:
         """Set settings by name; out of range: ValueError, and nothing is changed."""
-        self.settings = replace(self.settings, **settings).checked(self.recommender.config.diffusion.timesteps)
+        self.settings = replace(self.settings, **settings).checked(self.longest)
 
     def remove(self, places) -> None:
         """Take the items at these places (0: the oldest) out of the history."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from contrec import data, paths
+from contrec.checks import one_of
 from contrec.data.interactions import Split
 from contrec.evaluation import Evaluation, evaluate
 from contrec.evaluation.significance import bootstrap_means
@@ -211,11 +212,13 @@ def recorded_ranks(
 
     Raises:
         FileNotFoundError: if no such run was recorded.
+        ValueError: if it was recorded without this seed.
     """
     path = paths.reproduced() / f"{dataset}_{source}_{split}_{preset}_{recipe}.ranks.parquet"
     if not path.exists():
         raise FileNotFoundError(f"no recorded ranks in {path.name}; `contrec study --record` writes them")
     frame = pd.read_parquet(path)
+    one_of("seed", seed, tuple(sorted(set(frame.seed.tolist()))))
     several = frame.groupby("model").seed.transform("nunique") > 1
     frame = frame[(frame.seed == seed) | ~several]
     wide = frame.assign(case=frame.groupby("model").cumcount()).pivot(index="case", columns="model", values="rank")

@@ -16,7 +16,7 @@ from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.study import parallel, provenance, runs, search
 from contrec.study.config import Config
 from contrec.study.fitting import load_split, store
-from contrec.study.ranks import write_ranks
+from contrec.study.ranks import write_results
 
 SEEDS = (0, 1, 2)
 # Models in the order of the tables; what "repeat_history" is for are catalogues where people buy again
@@ -250,11 +250,8 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
         if not own:
             continue
         config, split = _config(*key), load_split(_config(*key))
-        stem = "_".join((*key, "baselines"))
-        path, ranks = (paths.reproduced() / f"{stem}{ending}" for ending in (".csv", ".ranks.parquet"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        results(own).round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)
-        write_ranks(ranks, evaluations(own).items())
+        path = paths.reproduced() / f"{'_'.join((*key, 'baselines'))}.csv"
+        ranks = write_results(path, results(own), evaluations(own).items())
         about = [json.loads((c.folder / "about.json").read_text(encoding="utf-8")) for c in own]
         settings = {c.model: search.chosen(c.model, c.dataset)[0] for c in own}
         entry = provenance.record(

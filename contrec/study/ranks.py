@@ -1,4 +1,4 @@
-"""Ranks behind recorded results: what ``*.ranks.parquet`` in ``data/reproduced`` holds, written and read back."""
+"""Recorded results in ``data/reproduced``: a CSV and the ranks behind it, ``*.ranks.parquet``, written and read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,37 @@ import pandas as pd
 from contrec.evaluation import Evaluation
 
 NAMES = ("model", "seed")
+
+
+def write_results(
+    path: Path, frame: pd.DataFrame, kept: Iterable[tuple[tuple, Evaluation]], names: Sequence[str] = NAMES
+) -> Path:
+    """Write rows to ``path`` and the ranks behind them beside it, over what was recorded there before.
+
+    Args:
+        path: of the CSV.
+        frame: with columns value, low and high, which are rounded to six digits.
+        kept, names: as in :func:`write_ranks`.
+
+    Returns:
+        The path of the ranks.
+
+    Raises:
+        ValueError: if something is recorded there that is not among ``kept``; nothing is written then.
+    """
+    ranks, kept = path.with_suffix(".ranks.parquet"), list(kept)
+    new = {tuple(map(str, key)) for key, _ in kept}
+    lost = [key for key in (read_ranks(ranks, names) if ranks.exists() else ()) if tuple(map(str, key)) not in new]
+    if lost:
+        first = ", ".join(f"{name} {value}" for name, value in zip(names, lost[0], strict=True))
+        raise ValueError(
+            f"{path} holds {len(lost)} recorded results that are not among those to be written ({first}, ...): "
+            "ask for all of them in one command, or remove the file to record less"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)
+    write_ranks(ranks, kept, names)
+    return ranks
 
 
 def write_ranks(path: Path, kept: Iterable[tuple[tuple, Evaluation]], names: Sequence[str] = NAMES) -> None:

@@ -18,7 +18,7 @@ from contrec.evaluation import Evaluation, evaluate
 from contrec.study import provenance, search
 from contrec.study.config import Config
 from contrec.study.fitting import data_key, fitted, load_split, run_name, store
-from contrec.study.ranks import write_ranks
+from contrec.study.ranks import write_results
 from contrec.study.stages import stage_version
 from contrec.study.store import load_tensors, save_tensors, write_json
 
@@ -261,10 +261,8 @@ def record(config: Config, seconds: float | None = None) -> Path:
     """
     frame, split = results(config), load_split(config)
     stem = "_".join((config.dataset, config.source, config.split, config.preset, config.name))
-    path, ranks = (paths.reproduced() / f"{stem}{ending}" for ending in (".csv", ".ranks.parquet"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)
-    write_ranks(ranks, _kept_of(config))
+    path = paths.reproduced() / f"{stem}.csv"
+    ranks = write_results(path, frame, _kept_of(config))
     entry = provenance.record(
         asdict(config), dataset=f"{config.dataset} {config.source}",
         inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, seconds=seconds,

@@ -111,19 +111,28 @@ def _kind(model: str, run: bool) -> str:
 
 
 def chart(key: tuple[str, str, str]) -> str:
-    """All models of one dataset and split as dots with intervals, printed values beside them."""
+    """All models of one dataset and split as dots with intervals, printed values beside them.
+
+    Rankings with seen items kept are another question, and have a table of their own.
+    """
     frame = ranked(key)
-    kinds = {"other": "Baselines, run here", "own": "ContRec, run here", "control": "Its parts alone, run here"}
+    frame = frame[~frame.model.str.endswith("/seen-kept")]
+    own, others = frame[frame.kind == "own"], frame[frame.kind == "other"]
+    whose = [model for model in MODELS if own.model.str.startswith(model).any()]
+    name = " and ".join(theme.METHODS[model][0] for model in whose)
+    kinds = {"other": "Baselines, run here", "own": f"{name}, run here", "control": "Parts alone, run here"}
     groups = {
-        name: frame[frame.kind == kind].to_dict("records")
-        for kind, name in (kinds | {"print": "Only in print"}).items()
+        title: frame[frame.kind == kind].to_dict("records")
+        for kind, title in (kinds | {"print": "Only in print"}).items()
     }
     says = f"{', '.join(key)}: {METRIC}. Dots: run here, with 95 % bootstrap over users. Rings: in print."
-    others, printed = frame[frame.kind == "other"], frame[frame.kind == "own"].published.max()
-    if len(others) and not pd.isna(printed):
-        above = int((others.value > printed).sum())
-        says += f" {above} of the {len(others)} baselines that were run here lie above the printed ContRec."
-    return intervals({name: group for name, group in groups.items() if group}, text(says))
+    printed = {model: own.published[own.model.str.startswith(model)].max() for model in whose}
+    for model in whose if len(others) else ():
+        if not pd.isna(printed[model]):
+            above = int((others.value > printed[model]).sum())
+            says += f" {above} of the {len(others)} baselines that were run here lie above the printed "
+            says += f"{theme.METHODS[model][0]}."
+    return intervals({title: group for title, group in groups.items() if group}, text(says))
 
 
 def _verdicts(own: Sequence[Record]) -> str:

@@ -65,6 +65,10 @@ SHORT = ("rho", "tau", "omega", "pi", "steps", "samples")  # what a notebook mak
 def why_not(config: Config, parameter: str) -> str:
     """Why a parameter cannot be swept under a config, in a few words; "" where it can."""
     inner = config.recommender
+    if parameter == "rho" and not inner.tokenizer.masks:
+        return "this tokenizer is never masked"
+    if PARAMETERS[parameter].kind == HEAD and inner.condition_from == "gold":
+        return "a head alone is trained on generated conditions, this recipe on gold ones"
     if parameter == "omega" and inner.diffusion.p_uncond == 0:
         return "trained without dropped conditions"
     if parameter == "pi" and inner.score != "cosine":

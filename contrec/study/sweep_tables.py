@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.study import provenance, runs
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
-from contrec.study.ranks import read_ranks, write_ranks
+from contrec.study.ranks import read_ranks, write_results
 from contrec.study.sweep import METRIC, PARAMETERS, checked, plan, setting_of, value_of, values_of, why_not
 
 COLUMNS = [*runs.COLUMNS, "parameter", "x", "kind", "part"]
@@ -164,11 +165,8 @@ def record(config: Config, parameters: Sequence[str] | None = None) -> Path:
     """Write the finished points, the ranks behind them and their provenance to ``data/reproduced``."""
     parameters = checked(config, parameters)
     path, split, kept = _recorded_path(config), load_split(config), sweep_evaluations(config, parameters)
-    ranks = path.with_suffix(".ranks.parquet")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep_results(config, parameters).round({"value": 6, "low": 6, "high": 6}).to_csv(path, index=False)
     points = (((name, str(x), seed, part), e) for (name, x, seed, part), e in kept.items())
-    write_ranks(ranks, points, ("parameter", "x", "seed", "part"))
+    ranks = write_results(path, sweep_results(config, parameters), points, ("parameter", "x", "seed", "part"))
     entry = provenance.record(
         {"study": asdict(config), "parameters": parameters}, dataset=f"{config.dataset} {config.source}",
         inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, outputs=[ranks],
@@ -204,11 +202,8 @@ def _value(x):
 def recorded_sweeps() -> dict[str, Config]:
     """The configs whose sweeps are recorded, by the names of their files."""
     found = {}
-    for path in sorted(paths.reproduced().glob("*_sweep.csv")):
-        rows = pd.read_csv(path)
-        one = rows.iloc[0]
-        found[path.stem] = Config.from_parameters(
-            one.model, one.recipe, one.preset, dataset=one.dataset, source=one.source, split=one.split,
-            seeds=sorted(int(seed) for seed in set(rows.seed)),
-        )  # fmt: skip
+    for path in sorted(paths.reproduced().glob("*_sweep.json")):
+        one = json.loads(path.read_text(encoding="utf-8"))["config"]["study"]
+        names = ("model", "recipe", "preset", "dataset", "source", "split", "seeds")
+        found[path.stem] = Config.from_parameters(**{name: one[name] for name in names})
     return found

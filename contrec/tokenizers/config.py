@@ -49,3 +49,8 @@ class TokenizerConfig:
             raise ValueError(f"tokenizer {self.kind!r} has no decoder to be pretrained with: set train='joint'")
         if self.mask_at_test and self.train != "joint":
             raise ValueError("mask_at_test=True needs train='joint': the tokens of a frozen tokenizer are a table")
+
+    @property
+    def masks(self) -> bool:
+        """Whether the mask ratio plays a part: a sigma-VAE masks in phase 1, which it has not when trained jointly."""
+        return self.kind == "masked_encoder" or (self.kind == "sigma_vae" and self.train == "pretrain_freeze")

@@ -79,7 +79,7 @@ def test_an_arm_differs_from_the_full_model_in_nothing_but_its_settings(model, r
         ("contrec", "tuned", {"no-bpr", "no-text-bonus", "k2", "generated", "point"}),
         # with condition_states "input" there is no condition from the prompt
         ("contrec", "released",
-         {"no-bpr", "no-user-tokens", "no-text-bonus", "cf-only", "k2", "gold", "prompt", "one-sample"}),
+         {"no-mask", "no-bpr", "no-user-tokens", "no-text-bonus", "cf-only", "k2", "gold", "prompt", "one-sample"}),
     ],
 )  # fmt: skip
 def test_arms_without_effect_are_left_out_and_said_so(model, recipe, names):
@@ -178,6 +178,17 @@ def test_differences_by_hand():
     assert table.p_holm["gold"] == pytest.approx(2 * table.p["gold"])  # two arms were run
     assert table.published_difference["no-mask"] == pytest.approx(-0.44)  # origin: Table 5, .1540 - .1584
     assert np.isnan(table.published["gold"])
+
+
+def test_a_seed_without_its_full_model_makes_nothing_surer():
+    """-3 and -1 points over two seeds have a standard error of 1 point, whatever a third seed of the arm alone says."""
+    base, hits = [HIT] * 50 + [MISS] * 50, (47, 49)
+    kept = {("full", seed): evaluation(base) for seed in (0, 1)}
+    kept |= {("no-mask", seed): evaluation([HIT] * n + [MISS] * (100 - n)) for seed, n in enumerate(hits)}
+    alone = kept | {("no-mask", 2): evaluation(base)}
+    two, three = (by_arm(compared(SOFTWARE, own)) for own in (kept, alone))
+    assert two.verdict["no-mask"] == three.verdict["no-mask"] == "within noise, sign as printed"
+    assert two.difference["no-mask"] == three.difference["no-mask"] == pytest.approx(-2)
 
 
 def test_verdicts_say_noise_and_sign():

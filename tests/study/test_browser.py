@@ -146,6 +146,15 @@ def test_bad_changes_are_refused_and_change_nothing(state):
     assert (state.user, state.history, state.settings) == before
 
 
+def test_a_sampler_that_starts_late_walks_no_more_steps(state, monkeypatch):
+    config = state.recommender.config
+    late = replace(config, diffusion=replace(config.diffusion, sampler_start=10))
+    monkeypatch.setattr(state.recommender, "config", late)
+    with pytest.raises(ValueError, match=r"steps must lie in \[1, 10\]"):
+        state.change(steps=11)
+    state.change(steps=10)
+
+
 def test_search_finds_all_words_in_any_case(state, fitted):
     title = fitted.catalogue.titles[7]
     assert (title, 7) in state.search(" ".join(reversed(title.upper().split())))

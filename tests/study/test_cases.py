@@ -105,6 +105,8 @@ def test_recorded_ranks_give_the_recorded_rates():
         assert (ranks[model] <= 10).mean() == pytest.approx(recorded, abs=1e-3)  # ties at rank 10 count in part
     with pytest.raises(FileNotFoundError, match="no recorded ranks in lastfm_released_leave_one_out_laptop_nosuch"):
         cases.recorded_ranks("lastfm", "released", "nosuch")
+    with pytest.raises(ValueError, match="seed must be one of 0, 1, 2, got 7"):
+        cases.recorded_ranks("lastfm", "released", seed=7)
 
 
 def test_recorded_shift_without_the_files_says_so(monkeypatch):

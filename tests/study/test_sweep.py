@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from contrec import head_only, paths, plots, training
+from contrec.data.training_cases import NotTaken
 from contrec.evaluation import evaluate
 from contrec.recommender import Recommender
 from contrec.study import Config, fitting, sweep, sweep_tables
@@ -180,6 +181,8 @@ def test_values_hold_the_default_and_fit_the_schedule():
     [
         ("contrec", "tuned", ["rho", "sigma"], "parameter must be one of 'gamma_1', .* got 'sigma'"),
         ("contrec", "tuned", ["gamma_2"], "gamma_2 is searched at the best gamma_1"),
+        ("contrec", "released", ["rho"], "this tokenizer is never masked"),
+        ("deftrec", "released", ["gamma_1", "gamma_2"], "'gamma_2' cannot be swept .*: a head alone is trained on"),
         ("contrec", "tuned", ["prediction"], "'prediction' cannot be swept with contrec tuned: the direct head"),
         ("deftrec", "paper", ["omega"], "trained without dropped conditions"),
         ("deftrec", "paper", ["tau"], "no dispersive loss"),
@@ -253,11 +256,19 @@ def test_head_only_trains_the_head_and_nothing_else(small, swept, planted_split)
 
 
 def test_the_contrastive_head_gets_items_that_were_not_taken(small, planted_split, monkeypatch):
-    recommender = fitting.fitted(small, 0)
+    recommender, train, drawn = fitting.fitted(small, 0), planted_split.train, []
+
+    def draw(self, users, n, rng, real=NotTaken.draw):
+        found = real(self, users, n, rng)
+        drawn.extend((row.tolist(), train.item[train.user == u].tolist()) for u, row in zip(users, found, strict=True))
+        return found
+
+    monkeypatch.setattr(NotTaken, "draw", draw)
     monkeypatch.setattr(head_only, "LOOP", replace(head_only.LOOP, epochs=1))
     kept = head_only.Conditions.of(recommender, planted_split)
     config = small.with_settings(negative_weight=1.0).recommender
     (row,) = head_only.retrained(recommender, kept, config).history["head"]
+    assert drawn and all(set(items) & set(own) == set() for items, own in drawn)
     weighted = row["diffusion"] + 0.5 * row["dispersion"] + row["negative"]
     assert row["total"] == pytest.approx(weighted, rel=1e-5)
 
@@ -336,8 +347,12 @@ def test_recorded_sweeps_are_read_as_they_were_made(small, swept, tmp_path, monk
     pd.testing.assert_frame_equal(sweep_tables.sweep_table(small, found, kept), made)
     assert json.loads(path.read_text())["notebook"] == "06_hyperparameters"
     assert sweep_tables.recorded_sweeps() == {
-        path.stem: Config.from_parameters("contrec", "paper", "tiny", seeds=sorted(set(found.seed)))
+        path.stem: Config.from_parameters("contrec", "paper", "tiny", seeds=small.seeds)
     }
+    before = path.with_suffix(".csv").read_bytes()
+    with pytest.raises(ValueError, match=r"holds \d+ recorded results .*ask for all of them"):
+        sweep_tables.record(small, ["pi"])
+    assert path.with_suffix(".csv").read_bytes() == before
 
 
 def test_two_equal_runs_give_equal_bytes(small, swept, tmp_path, monkeypatch):
