@@ -9,16 +9,18 @@ import numpy as np
 from contrec.data import splits
 from contrec.data.interactions import Cases, Interactions, Split
 
+WINDOWS = {"windows": 10, "windows20": 20}  # how many a user gives at most: ContRec's released code, DeftRec's
+
 
 def training_cases(split: Split, kind: str, per_user: int, rng: np.random.Generator) -> Cases:
     """At most ``per_user`` training cases of each user for one epoch.
 
     "prefix" draws from ``split.train_cases``. "set" hides one item of the user's train rows and shows 30-100 % of the
-    others in time order: for data whose order says little (LastFM's months). "windows" draws
-    from the cases that the released codes make.
+    others in time order: for data whose order says little (LastFM's months). :data:`WINDOWS` draw from the cases that
+    the released codes make.
     """
     if kind != "set":
-        cases = split.train_cases if kind == "prefix" else splits.training_cases(split.train, "released")
+        cases = split.train_cases if kind == "prefix" else splits.training_cases(split.train, "released", WINDOWS[kind])
         order = rng.permutation(len(cases))
         order = order[np.argsort(cases.user[order], kind="stable")]
         first = np.r_[0, np.flatnonzero(np.diff(cases.user[order])) + 1]

@@ -112,6 +112,7 @@ RECIPES: dict[str, dict[str, dict]] = {
             **_RELEASED,
             "condition_net": "length_mlp_wide",
             "condition_length": 32,
+            "training.cases": "windows20",
             "tokenizer.mask_at_test": True,
             "language.shuffle_history": False,
             "language.loss_on": "all",
