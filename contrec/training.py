@@ -69,9 +69,7 @@ class TrainingConfig(LoopConfig):
     diffusion_weight: float = 1.0  # gamma_1, searched in 0..2 (Sect. 4.1.4); our choice
     dispersion_weight: float = 0.5  # gamma_2, searched in 0..2 (Sect. 4.1.4); 0.5 is the released code's value
     negative_weight: float = 0.0  # gamma_2 of Eq. (15), DeftRec: of the contrastive term
-    cases: str = (
-        "prefix"  # our choice: after the last 10 prefixes | "set": any item | "windows", "windows20" (released codes)
-    )
+    cases: str = "prefix"  # our choice: last 10 prefixes | "set": any item | "windows", "windows20" (released codes)
     cases_per_user: int = 2  # drawn anew for each epoch; our choice
     validation_users: int = 2000  # our choice: at most so many choose the epoch, the same ones every time
 

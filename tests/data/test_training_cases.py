@@ -79,7 +79,7 @@ def test_released_windows_end_with_the_same_item(planted_split):
 
 
 def test_deftrecs_released_code_moves_its_window_further_back(planted_split):
-    """Origin: RELEASED.md, row 3: min(n - 20, 10) windows of 20 items in ContRec's code, min(n - 20, 20) in DeftRec's."""
+    """Origin: RELEASED.md, row 3: min(n - 20, 10) windows in ContRec's code, min(n - 20, 20) in DeftRec's."""
     train = replace(planted_split.train, user=np.zeros(45, np.int64), item=np.arange(45), timestamp=np.arange(45))
     long = replace(planted_split, train=train)
     targets = {kind: sorted(training_cases(long, kind, 99, rng()).target.tolist()) for kind in ("windows", "windows20")}
