@@ -57,6 +57,12 @@ def half_unit(digits: str) -> float:
     return 0.5 * 10.0 ** -len(digits.split(".")[1]) if "." in digits else 0.0
 
 
+def are_counts(cells: pd.DataFrame, n_users: float) -> pd.Series:
+    """Of printed rates (columns value, digits): whether a whole number of hits among so many users rounds to each."""
+    near = (cells.value * n_users).round() / n_users
+    return (near - cells.value).abs() <= cells.digits.map(half_unit) * (1 + 1e-6)
+
+
 def table1(measured: pd.DataFrame | None = None) -> pd.DataFrame:
     """Table 1 of both papers beside what its own numbers give, and beside the data if ``measured`` is passed.
 

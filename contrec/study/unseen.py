@@ -16,7 +16,7 @@ from contrec.study import runs, search
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.grid import DETERMINISTIC
-from contrec.study.published import half_unit, published
+from contrec.study.published import are_counts, published
 from contrec.study.ranks import read_ranks
 from contrec.study.runs import INSIDE, SEEN
 from contrec.study.tables import METRICS
@@ -184,7 +184,5 @@ def whole_hits(table: str, dataset: str, n_users: int) -> pd.DataFrame:
     """
     printed = published(table)
     printed = printed[(printed.dataset == dataset) & (printed.metric == "HR@10")]
-    hits = printed.value * n_users
-    gap = ((hits.round() / n_users) - printed.value).abs()
-    possible = gap <= printed.digits.map(half_unit) * (1 + 1e-9)
-    return pd.DataFrame({"model": printed.model, "HR@10": printed.digits, "hits": hits, "possible": possible})
+    columns = {"model": printed.model, "HR@10": printed.digits, "hits": printed.value * n_users}
+    return pd.DataFrame({**columns, "possible": are_counts(printed, n_users)})

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from contrec.study.claims.rows import LABELS, PAPERS, RATES, entry, label
-from contrec.study.published import half_unit, published
+from contrec.study.published import are_counts, half_unit, published
 
 SPREADS = np.linspace(0, 3, 301)  # variance of a baseline's runs over that of ContRec's; Welch's p grows beyond 3
 
@@ -166,8 +166,7 @@ def whole_hits() -> list[dict]:
             half = cells["digits"].map(half_unit)
             if n * 2 * half.max() >= 1:
                 continue
-            near = (cells["value"] * n).round() / n
-            possible = (near - cells["value"]).abs() <= half * (1 + 1e-6)
+            possible = are_counts(cells, n)
             found = f"{possible.sum()} of {len(cells)} hit rates are a whole number of the {n:,.0f} users; by chance "
             found += f"{(n * 2 * half).sum():.1f} would be"
             status = "agrees" if possible.all() else "open" if paper == "contrec" else "contradicted"
