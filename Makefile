@@ -10,9 +10,6 @@ PRESET ?= tiny
 RECIPE ?= tuned
 SEEDS ?= 0
 
-# Threads of torch that wait for each other must not spin: beside another busy process that takes twice the time or more
-export OMP_WAIT_POLICY ?= PASSIVE
-
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
