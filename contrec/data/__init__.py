@@ -30,7 +30,8 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
         source: "raw": the official archive. "released": the authors' split files, in their order and without times.
             "sample": a 25 % sample of Software. None: the first that ``SOURCES_OF`` names.
         settings: of the loader: ``seed`` (order of rows with equal times), ``download`` (False: never fetch),
-            ``progress``; for "planted" ``n_users``, ``n_items``, ``seed``; for "table" those of :func:`contrec.data.table.load`.
+            ``progress``; for "planted" ``n_users``, ``n_items``, ``seed``; for "table" those of
+            :func:`contrec.data.table.load`.
 
     Raises:
         ValueError: for an unknown name or source.

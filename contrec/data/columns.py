@@ -305,9 +305,8 @@ def _calendar(whole: np.ndarray) -> bool:
             return False
         day = whole // 10**4
     month, date = day // 100 % 100, day % 100
-    return bool(
-        ((day >= 19700101) & (day <= 21001231) & (month >= 1) & (month <= 12) & (date >= 1) & (date <= 31)).all()
-    )
+    within = lambda part, low, high: bool(((part >= low) & (part <= high)).all())  # noqa: E731
+    return within(day, 19700101, 21001231) and within(month, 1, 12) and within(date, 1, 31)
 
 
 def first_texts(column: Column, items: np.ndarray) -> dict[int, str]:

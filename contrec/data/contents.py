@@ -28,7 +28,7 @@ _NO_TABLE = (  # first bytes, what they seem to be, cure
     (b"%PDF", "a PDF", _CSV),
     (b"7z\xbc\xaf", "a 7z archive", _UNPACK),
     (b"Rar!", "a RAR archive", _UNPACK),
-    *((bytes([0x80, n]), "a pickle", "pickles can run code and are not read; save it with to_parquet") for n in range(2, 6)),
+    *((bytes([0x80, n]), "a pickle", "pickles can run code and are not read; " + _CSV) for n in range(2, 6)),
 )  # fmt: skip
 _MARKS = (  # byte order marks, the longer ones first
     (b"\xff\xfe\0\0", "utf-32"),
@@ -166,8 +166,6 @@ def _check_utf8(path: Path, data: bytes) -> None:
             data[start:stop].decode()
         except UnicodeDecodeError as error:
             line = len((data[: start + error.start] + b"x").splitlines())
-            raise DataError(
-                f"{path}, line {line}: is not UTF-8 (byte 0x{data[start + error.start]:02x}; Latin-1 or Windows-1252?); "
-                "save the file as UTF-8"
-            ) from error
+            byte = f"byte 0x{data[start + error.start]:02x}; Latin-1 or Windows-1252?"
+            raise DataError(f"{path}, line {line}: is not UTF-8 ({byte}); save the file as UTF-8") from error
         start = stop

@@ -211,18 +211,16 @@ def _pairs(path, text: np.ndarray, marks: np.ndarray, separator: int, line_at) -
         before = int(padded[mark])
         if before not in (separator, 10, 13):
             if before == 32 and _blanks_before(padded, mark, separator):
-                raise DataError(
-                    f"{path}, line {line_at(mark)}: a blank stands before a quotation mark; remove the blanks around cells"
-                )
+                problem = "a blank stands before a quotation mark; remove the blanks around cells"
+                raise DataError(f"{path}, line {line_at(mark)}: {problem}")
             n += 1  # inside a cell without quotes: 12" stays what it is
             continue
         end = n + 1
         while end + 1 < len(places) and places[end + 1] == places[end] + 1:
             end += 2
         if end >= len(places):
-            raise DataError(
-                f"{path}, line {line_at(mark)}: a quotation mark opens a cell and none closes it; remove it, or double it"
-            )
+            problem = "a quotation mark opens a cell and none closes it; remove it, or double it"
+            raise DataError(f"{path}, line {line_at(mark)}: {problem}")
         if int(padded[places[end] + 2]) not in (separator, 10, 13):
             opened, closed = line_at(mark), line_at(places[end])
             since = f" (it opens in line {opened})" if closed != opened else ""
@@ -257,7 +255,8 @@ def _swallowed(path, text, quotes, separators, ends, n_fields, separator, line_a
             continue
         cells = [text[edges[i] + 1 : edges[i + 1]].tobytes().split(separator.encode()) for i in lines[:100].tolist()]
         if any(all(re.fullmatch(rb"[\d.:TZ+ -]*\d[\d.:TZ+ -]*", row[c]) for row in cells) for c in range(n_fields)):
+            problem = f"a quotation mark opens here and closes in line {line_at(closed[n])}"
             raise DataError(
-                f"{path}, line {line_at(opened[n])}: a quotation mark opens here and closes in line {line_at(closed[n])}, "
-                "and the lines between look like rows; remove both marks, or double them"
+                f"{path}, line {line_at(opened[n])}: {problem}, and the lines between look like rows; "
+                "remove both marks, or double them"
             )

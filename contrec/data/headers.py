@@ -75,34 +75,26 @@ def choose(table, role: str, name: str | None = None, exclude=()) -> str | None:
 
 
 def missing(table, role: str, name: str | None = None) -> DataError:
-    """What to say of a column that is not there; names only, never a row of data."""
-    if name is None:
-        data = sum(bool(_DATA.fullmatch(n)) for n in table.names)
-        if data and not any(choose_quietly(table, r) for r in NEEDED):
-            return DataError(
-                f"{table.path} seems to have no header line (its first line looks like data); "
-                "write one with the column names, such as user,item,timestamp"
-            )
+    """What to say of a column that is not there: names of columns, never a row of data."""
+    known = [n for n in table.names if any(plain(n) in group for r in NEEDED for group in KNOWN[r])]
+    if not known and any(_DATA.fullmatch(n) for n in table.names):
+        return DataError(
+            f"{table.path} seems to have no header line (its first line looks like data); "
+            "write one with the column names, such as user,item,timestamp"
+        )
     wanted = name or role
-    close = difflib.get_close_matches(plain(wanted), [plain(n) for n in table.names], n=1, cutoff=0.6)
-    begins = [
-        n
-        for n in table.names
-        if plain(n).startswith(plain(wanted)) or (plain(n) and plain(wanted).startswith(plain(n)))
-    ]
-    meant = [n for n in table.names if close and plain(n) == close[0]] or begins
-    hint = ""
-    if meant:
-        hint = f"; did you mean {meant[0][:40]!r}? Name it with {role}={meant[0][:40]!r}"
-    else:
-        hint = f"; rename the {role} column to {role!r}, or name it with {role}=..."
-    shown = ", ".join(clean_text(n, 20) for n in table.names[:7]) + (", ..." if len(table.names) > 7 else "")
-    return DataError(f"{table.path} has no column {wanted[:40]!r} (columns: {shown}){hint}")
+    short = {plain(n): n for n in table.names}
+    close = difflib.get_close_matches(plain(wanted), short, n=1) or [s for s in short if plain(wanted) in s]
+    cure = f"rename the {role} column to {role!r}, or name it with {role}=..."
+    if close:
+        meant = repr(clean_text(short[close[0]], 40))
+        cure = f"did you mean {meant}? Name it with {role}={meant}"
+    return DataError(f"{table.path} has no column {wanted[:40]!r} ({listed(table)}); {cure}")
 
 
-def choose_quietly(table, role: str) -> bool:
-    """Whether some column is known for a role."""
-    return any(plain(n) in group for n in table.names for group in KNOWN[role])
+def listed(table) -> str:
+    """The first names of columns, for messages."""
+    return "columns: " + ", ".join(clean_text(n, 20) for n in table.names[:7]) + (", ..." if table.names[7:] else "")
 
 
 def of_reviews(table) -> bool:

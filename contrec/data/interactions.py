@@ -27,7 +27,7 @@ class Interactions:
         has_time: False where the source gives an order but no times (``time_point`` is then refused).
         name: dataset and source, for messages and provenance.
         row: position of each row in its source file, int64, shape (n,), or None (orders ties at a cut of time).
-        nanosecond: what follows ``timestamp`` in the order of time, int64, shape (n,), or None where all are whole seconds.
+        nanosecond: what follows ``timestamp`` in the order of time, int64, shape (n,), or None for whole seconds.
     """
 
     user: np.ndarray

@@ -1,7 +1,7 @@
 """Anyone's interactions from a file of one's own, and item texts from a second one; told is what was read.
 
-Steps: the bytes (``contents``), rows and header (``delimited``, ``table_files``), which column is what (``headers``), ids,
-times and texts (``columns``), and here the whole.
+Steps: the bytes (``contents``), rows and header (``delimited``, ``table_files``), which column is what (``headers``),
+ids, times and texts (``columns``), and here the whole.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .columns import Column
 from .contents import check_file
 from .core import build, k_core
 from .facets import clean_text, make_catalogue
-from .headers import NEEDED, ROLES, TEXTS, choose, missing, of_reviews
+from .headers import NEEDED, ROLES, TEXTS, choose, listed, missing, of_reviews
 from .interactions import Catalogue, DataError, Interactions
 from .table_files import describe, open_table
 
@@ -248,15 +248,13 @@ def _texts(source, table, values, codes, names, about, item, items_id, interacti
     if key is None and "id" in [n.lower() for n in about.names]:
         key = next(n for n in about.names if n.lower() == "id")
     if key is None:
-        shown = ", ".join(clean_text(n, 20) for n in about.names[:7])
         raise DataError(
-            f"{about.path} has no column {item!r} to join by (columns: {shown}); name its id column with items_id=..."
+            f"{about.path} has no column {item!r} to join by ({listed(about)}); name its id column with items_id=..."
         )
     theirs = {role: name for role, (place, name) in source.items() if place is about}
     if not theirs:
-        shown = ", ".join(clean_text(n, 20) for n in about.names[:7])
         raise DataError(
-            f"{about.path} has no title, brand or category (columns: {shown}); name them with title=..., category=..."
+            f"{about.path} has no title, brand or category ({listed(about)}); name them with title=..., category=..."
         )
     found = _columns(about, [key, *theirs.values()])
     if not len(found[key]):

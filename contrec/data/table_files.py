@@ -10,6 +10,7 @@ from .contents import read_bytes
 from .delimited import SEPARATORS, Delimited, open_text
 from .interactions import DataError
 
+_OBJECT = "write one object a line"
 FIRST = 1000  # JSON objects that are asked for their fields
 
 
@@ -116,11 +117,9 @@ class JsonFile:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
                 column = f" from column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-                raise DataError(
-                    f"{self.path}, line {number}: is no JSON object{column}; write one object a line"
-                ) from error
+                raise DataError(f"{self.path}, line {number}: is no JSON object{column}; {_OBJECT}") from error
             if not isinstance(record, dict):
-                raise DataError(f"{self.path}, line {number}: is no JSON object; write one object a line")
+                raise DataError(f"{self.path}, line {number}: is no JSON object; {_OBJECT}")
             self._lines.append(number)
             yield record
 
