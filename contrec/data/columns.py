@@ -14,6 +14,7 @@ MISSING = ("", "nan", "NaN", "NULL", "null", "None", "<NA>", "\\N")  # "NA" may 
 END = 4_102_444_800  # 2100-01-01 in seconds since 1970
 UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}  # in one second
 EARLIEST = 157_766_400  # 1975: smaller numbers in a finer unit than seconds are not told from seconds after 2100
+CURE = "use seconds since 1970, or dates such as 2024-05-01T12:00:00"
 NEGATIVE = ("is negative", "number ids from 0, or use text ids; -1 often marks a missing id")
 _ALIKE = (  # ids that look the same to people: what is left of one, how they differ, cure
     ("by blanks around them", "remove the blanks"),
@@ -243,13 +244,15 @@ def _written(column: Column) -> tuple[np.ndarray, np.ndarray, str]:
 
     texts = pc.utf8_trim_whitespace(column.values)
     try:
-        return _counted(column, texts.cast(pa.int64()).to_numpy())
+        whole = texts.cast(pa.int64()).to_numpy()
     except pa.ArrowException:
         pass
+    else:
+        column.fail(pc.match_substring(texts, "x", ignore_case=True).to_numpy(), "{value} is not a time", CURE)
+        return _counted(column, whole)
     number = pc.match_substring_regex(texts, r"^-?\d{1,18}(\.\d*)?$").to_numpy()
-    cure = "use seconds since 1970, or dates such as 2024-05-01T12:00:00"
     if 2 * number.sum() >= len(number):
-        column.fail(~number, "{value} is not a time", cure)
+        column.fail(~number, "{value} is not a time", CURE)
         negative = pc.starts_with(texts, "-").to_numpy()
         column.fail(negative, "{value} is negative (before 1970)", "use seconds since 1970, or drop such rows")
         whole = pc.replace_substring_regex(texts, r"\..*$", "").cast(pa.int64()).to_numpy()
@@ -259,7 +262,7 @@ def _written(column: Column) -> tuple[np.ndarray, np.ndarray, str]:
         return _counted(column, whole, fraction.cast(pa.int64()).to_numpy())
     texts = pc.replace_substring_regex(texts, " ?(UTC|GMT)$", "Z")
     found = pd.to_datetime(texts.to_pandas(), errors="coerce", utc=True, format="ISO8601")
-    column.fail(found.isna().to_numpy(), "{value} is not a time between 1970 and 2100", cure)
+    column.fail(found.isna().to_numpy(), "{value} is not a time between 1970 and 2100", CURE)
     return _dated(column, found.astype("int64").to_numpy(), found.dtype.unit)
 
 

@@ -74,7 +74,7 @@ class Delimited:
 
         keys = [str(n) for n in range(len(self.names))]  # names may stand twice
         used = [keys[self.names.index(name)] for name in wanted]
-        if records is not None and not len(records.start) or not data[self.begin :].strip():
+        if not re.compile(rb"[^ \r\n]").search(data, self.begin):
             return pa.table({name: pa.array([], pa.string()) for name in wanted})
         longest = 0 if records is None else int((records.stop - records.start).max())
         table = arrow.read_csv(
@@ -128,6 +128,8 @@ def open_text(path: Path, data: bytes) -> Delimited:
         cells = header.split(separator) if typed else next(csv.reader([header], delimiter=separator))
     except csv.Error as error:
         raise DataError(f"{path}, line {line}: the header cannot be read ({error}); save the file as CSV") from error
+    if all(len(cell.strip()) > 1 and cell.strip()[0] == cell.strip()[-1] == "'" for cell in cells):
+        raise DataError(f"{path}, line {line}: cells seem to be quoted with '; quote them with \" instead")
     names, types = zip(*((c.strip().rpartition(":")[::2] if typed else (c.strip(), "")) for c in cells))
     return Delimited(path, data, separator, list(names), list(types), after, line + lines, not typed)
 

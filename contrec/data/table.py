@@ -21,6 +21,8 @@ from .headers import NEEDED, ROLES, TEXTS, choose, listed, missing, of_reviews
 from .interactions import Catalogue, DataError, Interactions
 from .table_files import describe, open_table
 
+YEAR = 365 * 86_400  # seconds
+
 __all__ = ["ROLES", "check_file", "load", "read", "summary"]
 
 
@@ -113,6 +115,11 @@ def _read(path, named: dict, events, items, items_id, core, seed) -> Found:
     for role in NEEDED:
         if chosen[role] is None:
             raise missing(table, role)
+        twice = [other for other in NEEDED if other != role and chosen[other] == chosen[role]]
+        if twice:
+            raise ValueError(
+                f"{role} and {twice[0]} are both column {chosen[role]!r} of {table.path}; name two columns"
+            )
     if events is not None and chosen["event"] is None:
         raise missing(table, "event")
     about = open_table(items) if items is not None else None
@@ -153,6 +160,8 @@ def _read(path, named: dict, events, items, items_id, core, seed) -> Found:
     catalogue = make_catalogue(interactions.item_ids, texts.get("title"), texts.get("brand"), texts.get("category"))
     facts = _facts(table, interactions, len(users), unit, dropped, chosen, source, texts)
     facts.update(joined)
+    if seconds.max() < YEAR:
+        notes.append("all times lie in 1970: a counter, years or days? the models use their order alone")
     if notes:
         facts["notes"] = "; ".join(notes)
     return Found(interactions, catalogue, {k: clean_text(v, 300) for k, v in facts.items()})

@@ -291,6 +291,11 @@ bad("prose", file("This is no table.\nIt says CANARY.\n"), "single column")
 bad("no header", file(text(header=None)), "no header line .its first line looks like data")
 bad("no header, numbers only", file(text([[1, 2, 3, SECRET]] * 3, None)), "no header line")
 bad("no header, semicolons", file(text(header=None, separator=";")), "no header line")
+bad(
+    "apostrophes around all cells",
+    file("\n".join(",".join(f"'{c}'" for c in row) for row in [HEADER, *ROWS])),
+    "line 1: cells seem to be quoted with '",
+)
 bad("a comment before the header", file("# made by CANARY\n" + PLAIN), "single column")
 good("blank lines before the header", file("\n\n" + PLAIN))
 bad(
@@ -661,6 +666,7 @@ bad(
     file(column("timestamp", lambda n, v: 20240501123000 + n)),
     "is not a time between|dates such as",
 )
+bad("hexadecimal times", file(column("timestamp", lambda n, v: hex(v))), "line 2 .*timestamp '0x5f.*' is not a time")
 good("small counters", file(column("timestamp", lambda n, v: n)), look=times, seen=[0, 1])
 good(
     "float seconds",
@@ -969,6 +975,8 @@ bad("a core that leaves nobody", file(PLAIN), "no interaction is left after the 
 bad("a core that is no number", file(PLAIN), "core must be a whole number of at least 0, got '5'", core="5")
 bad("a negative core", file(PLAIN), "core must be a whole number", core=-1)
 bad("a column that is a number", file(PLAIN), "user must be a text, got 3", user=3)
+bad("one column for user and item", file(PLAIN), "user and item are both column 'item'", user="item")
+bad("one column for user and time", file(PLAIN), "user and timestamp are both column 'user'", timestamp="user")
 bad("no column for the user", file(PLAIN), "no column 'user'", user="")
 
 

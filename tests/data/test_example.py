@@ -47,6 +47,8 @@ def test_every_mistake_is_told_with_its_row_and_no_folder(file):
 
 def test_a_missing_file_is_a_problem_too(tmp_path):
     assert example.problem(tmp_path / "none.csv").startswith("none.csv does not exist")
+    file = example.write_example(tmp_path)
+    assert example.problem(file, items=tmp_path / "films.csv").startswith("films.csv does not exist")
 
 
 def test_statistics_are_those_of_the_file(file):

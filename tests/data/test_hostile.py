@@ -24,7 +24,7 @@ def test_each_file_is_read_or_told(entry, tmp_path):
     assert re.search(entry.message, message), message
     assert HOSTILE["SECRET"] not in message and len(message) < 300 and "\n" not in message
     made = sorted(file.name for file in tmp_path.iterdir())
-    settings = message.startswith(("core must", "user must"))
+    settings = message.startswith(("core must", "user must", "user and"))
     assert (
         settings
         or not made

@@ -131,6 +131,7 @@ def test_the_summary_says_what_was_read_of_which_column(tmp_path):
     assert told["item"] == "column 'movieId'" and told["event"] == "none"
     assert told["title"] == "column 'title' of movies.csv: 2 of 3 items"
     assert told["category"] == "column 'genres' of movies.csv: 1 of 3 items" and told["brand"] == "none"
+    assert told["notes"].startswith("all times lie in 1970: a counter, years or days?")
     assert told["items file"].startswith("movies.csv: 2 of 3 items found by 'movieId'; 1 repeated")
 
 
