@@ -46,14 +46,11 @@ def released_games() -> tuple[dict[int, list[int]], pd.Series, pd.DataFrame] | N
         sequences, people, items = (locate(file, download=False) for file in released.files("games"))
     except DataError:
         return None
-    users, lengths, item = released.read_sequences(sequences)
+    names, table = released.read_list(people), released.read_list(items, released.COLUMNS["games"])
+    users, lengths, item = released.read_sequences(sequences, len(names), len(table))
     stops = lengths.cumsum()
     by_user = {int(u): item[b - n : b].tolist() for u, n, b in zip(users, lengths, stops, strict=True)}
-    ids, table = (
-        pd.read_csv(path, sep=" ", dtype=str, keep_default_na=False).astype({"remap_id": int}).set_index("remap_id")
-        for path in (people, items)
-    )
-    return by_user, ids.org_id, table.assign(path=table.category.map(path_of), brand=table.category.map(brand_of))
+    return by_user, names.org_id, table.assign(path=table.category.map(path_of), brand=table.category.map(brand_of))
 
 
 def path_of(category: str) -> list[str]:
