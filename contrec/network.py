@@ -160,7 +160,7 @@ class Network(nn.Module):
             tokens = item_tokenizer.eval().encode(items)  # (m, K, D)
         # only frozen tokenizers have a table
         self.register_buffer("item_tokens", tokens if self.frozen else None, persistent=False)
-        user_model.injector.match(tokens, user_model.model.get_input_embeddings().weight)
+        user_model.injector.match(tokens, user_model.vocabulary())
 
     def tokens(
         self, prompts: PromptBatch, users: Tensor, generator: torch.Generator | None, seeds: Tensor | None = None

@@ -20,6 +20,7 @@ from contrec.data.interactions import Cases, Catalogue, Interactions, Split, his
 from contrec.data.training_cases import NotTaken, bucketed, known_sequences, shuffled, training_cases
 from contrec.evaluation import evaluate
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
+from contrec.language.proof import prove
 from contrec.network import ESTIMATES, Batch, Network, RecommenderConfig, config_from_dict
 from contrec.retriever import FacetIndex, TopK, hybrid_scores, hybrid_topk
 from contrec.tokenizers import Tokenizer, make_tokenizer, train_tokenizer
@@ -91,6 +92,9 @@ class Recommender:
             raise ValueError("the catalogue has no facet held by at least 5 items; give items a category or a brand")
         self._remember(split)
         backbone = self._backbone(seed)  # first of all: a model that cannot be had is told before anything is trained
+        self._write_texts(backbone)
+        if self.config.language.backbone != "tiny":
+            prove(self.config.language.backbone, backbone[0].to(self.device), self.answers, self.prompts)
         token_dim = self._token_dim(backbone[0])
         self.embeddings = embeddings or base_embeddings.make(
             self.config.inputs, split, seed=seed, progress=progress, **self.config.embeddings
@@ -137,9 +141,9 @@ class Recommender:
         self.catalogue, self.user_ids = split.catalogue, split.train.user_ids
         self.sequences = known_sequences(split)
 
-    def _build(self, seed: int, backbone: tuple, item_tokenizer: Tokenizer, user_tokenizer: Tokenizer) -> None:
-        config, catalogue = self.config, self.catalogue
-        model, self.text_tokenizer = backbone
+    def _write_texts(self, backbone: tuple) -> None:
+        """The prompts' and the answers' fixed texts in the backbone's tokens."""
+        config, catalogue, self.text_tokenizer = self.config, self.catalogue, backbone[1]
         language, k = config.language, config.tokenizer.n_tokens
         self.prompts = PromptBuilder(
             self.text_tokenizer,
@@ -156,6 +160,9 @@ class Recommender:
         self._item_facet = np.array([number.get(catalogue.gold_answer(i), -1) for i in range(len(catalogue))])
         titles = [title[: language.title_chars] for title in catalogue.titles] if language.answer_has_title else None
         self.answers = AnswerSet(self.text_tokenizer, catalogue.answers, titles, self._item_facet)
+
+    def _build(self, seed: int, backbone: tuple, item_tokenizer: Tokenizer, user_tokenizer: Tokenizer) -> None:
+        config, language, model = self.config, self.config.language, backbone[0]
         hidden = model.get_input_embeddings().weight.shape[1]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -436,6 +443,7 @@ class Recommender:
         blank = np.full(len(start), -1)
         self.sequences = Cases(np.load(folder / "sequence_items.npy"), start, stop, np.arange(len(start)), blank, blank)
         backbone = self._backbone(self._seed, folder / "text_tokenizer")
+        self._write_texts(backbone)
         weights = load_file(folder / "tokenizers.safetensors")
         dim, tokenizers = self.embeddings.items.shape[1], []
         for name in ("item_tokenizer", "user_tokenizer"):

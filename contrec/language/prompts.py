@@ -161,6 +161,8 @@ class PromptBuilder:
         self._heads, self._tails, self._items = (
             (starts[part], lengths[part]) for part in (slice(t), slice(t, 2 * t), slice(2 * t, None))
         )
+        self.shortest = int((self._heads[1] + self._tails[1]).max())  # tokens of a prompt without items, at most
+        self.longest = min(max_input, self.shortest + history_cap * int(self._items[1].max(initial=0)))
 
     @staticmethod
     def _half(encode, text: str, user: list[np.ndarray]) -> list[np.ndarray]:

@@ -1,0 +1,117 @@
+"""Whether a backbone reads as this package reads: a shared beginning, batches, a cache, two answers side by side.
+
+Each pretrained model is asked before anything is trained: the states of prompts as long as they can become, read in a
+batch from the shared beginning on, are compared with those of the plain model, prompt by prompt and without a cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contrec.language.answers import AnswerSet
+from contrec.language.backbone import decoder_config, decoder_of, logits_of
+from contrec.language.injection import TokenInjector
+from contrec.language.pretrained import refused
+from contrec.language.prompts import PromptBatch, PromptBuilder, Ragged
+from contrec.language.user_model import UserModel
+
+TOLERANCE = 1e-3  # relative, in fp32: rounding gives 1e-6, wrong reading 1e-2 and more
+LOW_PRECISION = 0.1  # bf16 and NF4
+
+
+@torch.no_grad()
+def prove(name: str, model, answers: AnswerSet, prompts: PromptBuilder) -> float:
+    """The largest relative difference between a backbone's states as read here and those of the plain model.
+
+    Raises:
+        ValueError: if prompts could be longer than the model reads.
+        OSError: if the model cannot be read from as it is done here; both with the reason and the way out.
+    """
+    check_length(name, model, answers, prompts)
+    low = model.dtype != torch.float32 or getattr(model, "is_quantized", False)
+    training, limit, largest = model.training, LOW_PRECISION if low else TOLERANCE, 0.0
+    model.eval()
+    try:
+        for what, difference in _differences(model, answers, prompts):
+            if not difference <= limit:
+                raise refused(name, f"{what} (relative difference {difference:.2g}; {limit:.2g} would be rounding)")
+            largest = max(largest, difference)
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise refused(
+            name, f"reading prompts of {prompts.longest} tokens ends in {type(error).__name__}: {text}"
+        ) from error
+    finally:
+        model.train(training)
+    return largest
+
+
+def check_length(name: str, model, answers: AnswerSet, prompts: PromptBuilder) -> None:
+    """Refuse settings with which a prompt and its answer could be longer than the model's positions.
+
+    Raises:
+        ValueError: with the largest max_input that fits.
+    """
+    limit = getattr(decoder_config(model), "max_position_embeddings", None)
+    answer = max(len(ids) for row in answers.ids for ids in row)
+    if not isinstance(limit, int) or prompts.longest + answer <= limit:
+        return
+    least = prompts.shortest
+    cure = f"set language.max_input to at most {limit - answer}" if limit - answer >= least else "no setting can help"
+    raise ValueError(
+        f"backbone {name!r} reads at most {limit} tokens, and prompts of up to {prompts.longest} with answers of up to "
+        f"{answer} need {prompts.longest + answer}: {cure}, or use a backbone that reads more"
+    )
+
+
+def _differences(model, answers: AnswerSet, prompts: PromptBuilder) -> Iterator[tuple[str, float]]:
+    """Relative differences, each behind what a large one would mean."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    decoder, embed, prefix = decoder_of(model), model.get_input_embeddings(), prompts.prefix
+    device, width = embed.weight.device, embed.weight.shape[1]
+
+    def plain(ids, asked=decoder):
+        return asked(input_ids=torch.as_tensor(ids, device=device)[None], use_cache=False)
+
+    start = prefix[:12]
+    states = plain(start).last_hidden_state[0]
+    if states.shape[1] != width:
+        raise ValueError(f"its states have width {states.shape[1]}, its embeddings {width}")
+    yield (
+        "a token's state depends on what follows it, so it is no causal LM",
+        _apart(plain(start[:6]).last_hidden_state[0], states[:6]),
+    )
+    given = decoder(inputs_embeds=embed(torch.as_tensor(start, device=device))[None], use_cache=False)
+    yield "tokens given as vectors are read otherwise than by number", _apart(given.last_hidden_state[0], states)
+    yield "its output layer cannot be asked alone", _apart(logits_of(model, states), plain(start, inner).logits[0])
+
+    user_model = UserModel(model, TokenInjector(width, width, False), answers, prefix).to(device)
+    rows = _prompts(prefix, embed.weight.shape[0], prompts.longest)
+    none = Ragged.of([np.empty(0, np.int64)] * len(rows))
+    reading = user_model.read(PromptBatch(Ragged.of(rows), none, none), torch.zeros(0, width, device=device))
+    written = user_model.write(reading)
+    other = [answers.ids[-1][0]] * len(rows)
+    first, second = user_model.follow(reading, written.ids, other)
+    for ids, ways in ((written.ids, [(written.states, written.mask), first[::2]]), (other, [second[::2]])):
+        for row, prompt in enumerate(rows):
+            alone = plain(np.concatenate([prompt, ids[row][:-1]])).last_hidden_state[0, len(prompt) - 1 :]
+            for own, mask in ways:
+                yield (
+                    "a prompt read in a batch and from a shared beginning has other states than read alone",
+                    _apart(own[row][mask[row]], alone),
+                )
+
+
+def _prompts(prefix: np.ndarray, vocabulary: int, longest: int) -> list[np.ndarray]:
+    """A prompt as long as one can be, and a short one."""
+    rng = np.random.default_rng(0)
+    lengths = (longest, len(prefix) + 3)
+    return [np.concatenate([prefix, rng.integers(vocabulary // 2, size=n - len(prefix))]) for n in lengths]
+
+
+def _apart(a: Tensor, b: Tensor) -> float:
+    return float((a.float() - b.float()).norm() / b.float().norm().clamp_min(1e-12))
