@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Integral
+
 
 def in_range(name: str, value: float, low: float, high: float) -> None:
     """Raise ValueError unless ``low <= value <= high`` (NaN and what is no number never do)."""
@@ -17,6 +20,29 @@ def positive(name: str, value: int) -> None:
     """Raise ValueError unless ``value`` is a whole number of at least 1."""
     if not (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def seed_number(value) -> int:
+    """``value`` as Python's whole number, which a seed must be, from 0 to 2**63 - 1; else ValueError."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ValueError(f"a seed must be a whole number from 0 to 2**63 - 1, got {value!r}")
+    return int(value)
+
+
+def finite(name: str, value: float, where: str) -> float:
+    """``value``, unless it is NaN or infinite: then ValueError, which ends the training that it was met in.
+
+    Args:
+        name: of the loss or figure.
+        where: the training, and its epoch and step.
+    """
+    if not math.isfinite(value):
+        raise ValueError(
+            f"{where}: {name} is {value}, and training on would end in useless weights. Likely causes: a learning rate "
+            "that is too high (lower lr), base vectors with NaN or huge values, or half precision (fp16). Checkpoints "
+            "of the epochs before stay as they were"
+        )
+    return value
 
 
 def one_of(name: str, value, allowed) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from contrec import embeddings as base_embeddings
 from contrec import training
-from contrec.checks import in_range, one_of, positive
-from contrec.data.interactions import Cases, Catalogue, Interactions, Split, history_seed
+from contrec.checks import in_range, one_of, positive, seed_number
+from contrec.data.interactions import Cases, Catalogue, DataError, Interactions, Split, history_seed
+from contrec.data.splits import require_training
 from contrec.data.training_cases import NotTaken, bucketed, known_sequences, shuffled, training_cases
 from contrec.evaluation import evaluate
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
@@ -24,6 +26,11 @@ from contrec.language.proof import prove
 from contrec.network import ESTIMATES, Batch, Network, RecommenderConfig, config_from_dict
 from contrec.retriever import FacetIndex, TopK, hybrid_scores, hybrid_topk
 from contrec.tokenizers import Tokenizer, make_tokenizer, train_tokenizer
+
+
+NO_FACET = (
+    "no category or brand is held by 5 items or more: preference texts name none, and the text bonus has no effect"
+)
 
 
 @dataclass
@@ -44,6 +51,20 @@ class Understanding:
     answer: np.ndarray
     facet: np.ndarray
     seeds: Tensor
+
+
+def _check_vectors(name: str, vectors: Tensor, ids: np.ndarray) -> None:
+    """DataError unless there is one finite vector for each id."""
+    if vectors.ndim != 2 or len(vectors) != len(ids):
+        raise DataError(
+            f"the base vectors of {len(ids)} {name} must have shape ({len(ids)}, d), got {tuple(vectors.shape)}"
+        )
+    wrong = ~vectors.isfinite().all(1).cpu().numpy()
+    if wrong.any():
+        raise DataError(
+            f"the base vectors of {wrong.sum()} of {len(ids)} {name} hold NaN or infinite values, the first is "
+            f"{ids[wrong][0]}: give finite embeddings, or leave them out to have them fitted"
+        )
 
 
 def negative_items(config: RecommenderConfig, train: Interactions):
@@ -87,9 +108,15 @@ class Recommender:
             embeddings: base embeddings; None fits them as ``config.inputs`` says.
             seed: of everything random.
             folder: checkpoints of every epoch; the same call on the same folder goes on where it stopped.
+
+        Raises:
+            DataError: if there is too little to train on, or the base embeddings do not fit.
+            ValueError: if the seed is none, or a loss becomes NaN.
         """
+        require_training(split)
+        seed = seed_number(seed)
         if not split.catalogue.answers:
-            raise ValueError("the catalogue has no facet held by at least 5 items; give items a category or a brand")
+            warnings.warn(NO_FACET, stacklevel=2)
         self._remember(split)
         backbone = self._backbone(seed)  # first of all: a model that cannot be had is told before anything is trained
         self._write_texts(backbone)
@@ -99,8 +126,10 @@ class Recommender:
         self.embeddings = embeddings or base_embeddings.make(
             self.config.inputs, split, seed=seed, progress=progress, **self.config.embeddings
         )
-        items = self.embeddings.items.to(self.device)
+        items = self._items()
+        _check_vectors("items", items, self.catalogue.item_ids)
         users = self.embeddings.users(split.train_cases, held_out=True).to(self.device)
+        _check_vectors("users", users, self.user_ids[split.train_cases.user])
         tokenizers = {}
         for number, (name, x) in enumerate({"item": items, "user": users}.items()):
             with torch.random.fork_rng():
@@ -190,7 +219,7 @@ class Recommender:
             prompts = self.prompts.build(self._shown(part, rng), rng.integers(len(PROMPTS), size=len(rows)))
             gold = [self._gold(int(item), int(rng.integers(len(RESPONSES)))) for item in part.target]
             target = torch.from_numpy(part.target).to(self.device)
-            noise_seed = (self._seed * 1_000_003 + epoch) * 100_003 + number
+            noise_seed = ((self._seed * 1_000_003 + epoch) * 100_003 + number) % training.SEEDS
             others = None if negatives is None else negatives(part.user, rng).to(self.device)
             batches.append(Batch(prompts, users[rows].to(self.device), target, gold, noise_seed, others))
         return batches
@@ -208,7 +237,10 @@ class Recommender:
         return shuffled(cases, language.history_cap, seeds)
 
     def _gold(self, item: int, template: int) -> np.ndarray:
-        number = item if self.config.language.answer_has_title else self._item_facet[item]
+        if self.config.language.answer_has_title:
+            number = item
+        else:
+            number = self._item_facet[item] if self.catalogue.answers else 0  # the one answer that names nothing
         return np.empty(0, np.int64) if number < 0 else self.answers.ids[template][number]
 
     def _validate(self) -> float:

@@ -44,6 +44,12 @@ RESPONSES = (  # Table 6, DeftRec, response rows 0-2
     "Category {category} products may be favored by the user upon examination of their purchase history.",
 )
 
+WITHOUT_FACET = (  # our choice: the same where a catalogue has no category or brand to name
+    "Analysing the purchase history, the user may prefer similar products.",
+    "The user might lean towards similar products based on an analysis of their purchase history.",
+    "Similar products may be favored by the user upon examination of their purchase history.",
+)
+
 
 @dataclass(frozen=True)
 class Ragged:

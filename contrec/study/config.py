@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from dataclasses import dataclass, replace
 
-from contrec.checks import one_of
+from contrec.checks import one_of, seed_number
 from contrec.data import SOURCES_OF
 from contrec.data.splits import PROTOCOLS
 from contrec.diffusion import DiffusionConfig
@@ -205,15 +205,19 @@ class Config:
         one_of("split", split, PROTOCOLS)
         source = source or SOURCES_OF[dataset][0]
         one_of("source", source, SOURCES_OF[dataset])
-        if not seeds or not all(type(s) is int and s >= 0 for s in seeds):
-            raise ValueError(f"seeds must be a list of whole numbers from 0, got {seeds!r}")
+        try:
+            numbers = tuple(seed_number(seed) for seed in seeds)
+        except (TypeError, ValueError):
+            numbers = ()
+        if not numbers:
+            raise ValueError(f"seeds must be a list of whole numbers from 0, got {seeds!r}; the largest is 2**63 - 1")
         chosen = {"dataset": NAMES[dataset], **RECIPES[model][recipe], **PRESETS[preset]}
         chosen |= BOTH.get((recipe, preset), {})
         if recipe == "tuned":
             chosen |= TUNED.get(dataset, {})
         chosen |= {_place(name): value for name, value in settings.items() if value is not None}
         return cls(
-            model, recipe, preset, dataset, source, split, tuple(seeds), apply(RecommenderConfig(), chosen),
+            model, recipe, preset, dataset, source, split, numbers, apply(RecommenderConfig(), chosen),
             None if path is None else str(path),
         )  # fmt: skip
 
