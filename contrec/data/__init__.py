@@ -30,7 +30,8 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
         source: "raw": the official archive. "released": the authors' split files, in their order and without times.
             "sample": a 25 % sample of Software. None: the first that ``SOURCES_OF`` names.
         settings: of the loader: ``seed`` (order of rows with equal times), ``download`` (False: never fetch),
-            ``progress``; for "planted" ``n_users``, ``n_items``, ``seed``; for "table" ``path`` and column names.
+            ``progress``; for "planted" ``n_users``, ``n_items``, ``seed``; for "table" those of
+            :func:`contrec.data.table.load`.
 
     Raises:
         ValueError: for an unknown name or source.
@@ -38,9 +39,10 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     """
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
-    _check_path(name, settings.get("path"))
+    _check_path(name, settings.get("path"), settings.get("items"))
     if name != "table":
         settings.pop("path", None)
+        settings.pop("items", None)
     if name in ("planted", "table"):
         from . import planted, table
 
@@ -63,25 +65,30 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     return raw[name](**settings)
 
 
-def inputs(name: str, source: str | None = None, path=None) -> dict[str, str]:
+def inputs(name: str, source: str | None = None, path=None, items=None) -> dict[str, str]:
     """SHA-256 of each file that ``load(name, source)`` reads and that is here, for provenance and fingerprints.
 
     Args:
         name, source: as in :func:`load`.
-        path: the file of "table".
+        path, items: the files of "table": interactions, and texts of items.
     """
     from . import amazon, download, lastfm, movielens, released, table
 
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
-    _check_path(name, path)
+    _check_path(name, path, items)
     if name == "planted":
         return {}
     if name == "table":
         from pathlib import Path
 
-        table.check_file(path)
-        return {Path(path).name: download.sha256(path)}
+        hashes = {}
+        for file in (path, items):
+            if file is not None:
+                table.check_file(file)
+                name = Path(file).name
+                hashes[f"items: {name}" if name in hashes else name] = download.sha256(file)
+        return hashes
     if source == "released":
         # side information that the loader adds from a raw archive when it is here
         extra = {"lastfm": lastfm.FILES, "beauty": amazon.FILES["beauty"][1:]}.get(name.removesuffix("_positive"), ())
@@ -97,11 +104,14 @@ def inputs(name: str, source: str | None = None, path=None) -> dict[str, str]:
     return download.inputs(files[name] if name in files else amazon.FILES[name])
 
 
-def _check_path(name: str, path) -> None:
+def _check_path(name: str, path, items=None) -> None:
     if name == "table" and path is None:
         raise DataError("dataset 'table' is a file of your own: name it with path='my.csv' (.csv or .parquet)")
-    if name != "table" and path is not None:
-        raise DataError(f"dataset {name!r} has no path, got {str(path)!r}; a file of your own is dataset 'table'")
+    for label, value in (("path", path), ("items", items)):
+        if name != "table" and value is not None:
+            raise DataError(
+                f"dataset {name!r} has no {label}, got {str(value)!r}; a file of your own is dataset 'table'"
+            )
 
 
 def _source(name: str, source: str | None) -> str:
