@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from contrec import data, paths
+from contrec import paths
 from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.study import provenance, runs
 from contrec.study.config import Config
@@ -169,7 +169,7 @@ def record(config: Config, parameters: Sequence[str] | None = None) -> Path:
     ranks = write_results(path, sweep_results(config, parameters), points, ("parameter", "x", "seed", "part"))
     entry = provenance.record(
         {"study": asdict(config), "parameters": parameters}, dataset=f"{config.dataset} {config.source}",
-        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, outputs=[ranks],
+        inputs=config.inputs(), seeds=config.seeds, outputs=[ranks],
         rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         notebook="06_hyperparameters",
     )  # fmt: skip

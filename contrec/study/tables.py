@@ -46,6 +46,20 @@ def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     return table.rename_axis(columns=None)
 
 
+def best_first(results: pd.DataFrame) -> pd.DataFrame:
+    """Every model of ``results`` by HR@10, then NDCG@10, highest first; seeds averaged.
+
+    Returns:
+        model, recipe ("" of what has none), HR@10, NDCG@10, seeds (their number), seed and run (of the first).
+    """
+    rows = _own(results.assign(recipe=results.recipe.fillna("")))
+    metrics = list(METRICS[::2])
+    wide = rows.pivot_table(index=["model", "recipe"], columns="metric", values="value", sort=False)[metrics]
+    of = rows.groupby(["model", "recipe"], sort=False)
+    wide["seeds"], wide["seed"], wide["run"] = of.seed.nunique(), of.seed.first(), of.run.first()
+    return wide.sort_values(metrics, ascending=False, kind="stable").reset_index().rename_axis(columns=None)
+
+
 def reproduced() -> pd.DataFrame:
     """All rows of ``data/reproduced/*.csv`` but those of ablations and sweeps; empty where nothing was recorded yet.
 
