@@ -10,6 +10,7 @@ from .core import build, dense_ids, k_core
 from .facets import clean_text, make_catalogue
 from .interactions import Catalogue, DataError, Interactions
 
+ROLES = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event")  # keywords that name columns
 MISSING = ["", "nan", "NaN", "NULL", "null"]  # "NA" may be an id or a brand
 
 
@@ -159,3 +160,16 @@ def _first_text(table, column: str, items: np.ndarray, names: np.ndarray) -> dic
     rows = rows[[bool(clean_text(v)) for v in table[column].to_numpy()[rows]]]
     known, first = np.unique(items[rows], return_index=True)
     return dict(zip(names[known].tolist(), (str(v) for v in table[column].to_numpy()[rows[first]])))
+
+
+def summary(path: str | Path, **keywords):
+    """What was read of a table: DataFrame with the index ``what`` and the column ``value`` (text).
+
+    Args:
+        path, keywords: as for :func:`load`.
+    """
+    import pandas as pd
+
+    interactions, catalogue = load(path, **keywords)
+    facts = {"rows": len(interactions), "users": interactions.n_users, "items": interactions.n_items}
+    return pd.DataFrame({"what": list(facts), "value": [str(v) for v in facts.values()]}).set_index("what")
