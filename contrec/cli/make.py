@@ -50,7 +50,7 @@ def study(options) -> int:
     if own_file:
         from contrec.data.table import summary
 
-        say(f"{table(summary(**configs[0].own_file))}\n")
+        say(f"{table(summary(**configs[0].own_file).reset_index())}\n")
     failed = []
     for dataset in options.datasets:
         combinations = list(itertools.product(options.recipes, options.seeds, options.models))
@@ -141,8 +141,8 @@ def _answer(found, config) -> None:
     best, own = ranking.iloc[0], ranking[ranking.model.isin(MODELS)].iloc[0]
     if best.model not in MODELS:
         say(
-            f"\n{best.model} ranks best here. It is a rule or a part, to compare with; `contrec recommend` asks trained "
-            f"models only. The best of those is {own.model} {own.recipe}, HR@10 {own['HR@10']:.4f} against "
+            f"\n{best.model} ranks best here. It is a rule or a part, to compare with: `contrec recommend` asks "
+            f"trained models. The best of those is {own.model} {own.recipe}, HR@10 {own['HR@10']:.4f} against "
             f"{best['HR@10']:.4f}."
         )
     user = f"--user={load_split(config).train.user_ids[0]}"

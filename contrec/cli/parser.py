@@ -79,8 +79,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("notebook", metavar="NOTEBOOK", help="its name or number, such as 03_training or 03")
     run.add_argument(
         *("-p", "--parameter"), nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
-        help="one of the notebook's parameters, such as -p dataset lastfm -p seeds 0,1; may be repeated. A text stays as "
-        "it is (1_2, 007), a relative path starts in this folder",
+        help="one of the notebook's parameters, such as -p dataset lastfm -p seeds 0,1; may be repeated. A text stays "
+        "as it is (1_2, 007), a relative path starts in this folder",
     )  # fmt: skip
     _own_file(run, "", ", as of 10_your_own_data: short for -p path FILE -p user_column NAME ...")
 
@@ -175,6 +175,6 @@ def _type(read: Callable, wanted: str) -> Callable:
     return typed
 
 
-_listed = _type(given.listed, "names separated by commas are")
+_listed = _type(given.listed, "texts separated by commas, or a list of them, are")
 _wholes = _type(given.wholes, "whole numbers separated by commas are")
 _whole = _type(given.whole, "a whole number is")

@@ -274,7 +274,7 @@ def _own_file(dataset: str, path, columns: dict) -> tuple[str | None, dict[str, 
                 raise DataError(f"dataset {dataset!r} has no {what}; a file of your own is dataset 'table'")
         return None, {}
     for role in columns:
-        one_of("column", role, ROLES)
+        one_of("column", role, (*ROLES, "items"))
     if path is None:
         raise DataError("dataset 'table' is a file of your own: name it with path='my.csv'")
     if "items" in columns:

@@ -46,7 +46,9 @@ def test_recipes_and_presets_name_real_settings_only():
 @pytest.mark.parametrize("model", tables.MODELS)
 def test_every_recipe_runs_on_every_preset(model, recipe, preset):
     for dataset in tables.NAMES:
-        config = make(model, recipe=recipe, preset=preset, dataset=dataset)
+        config = make(
+            model, recipe=recipe, preset=preset, dataset=dataset, path=__file__ if dataset == "table" else None
+        )
         json.loads(canonical_json(asdict(config)))
         for name, value in {**PRESETS[preset], **tables.BOTH.get((recipe, preset), {})}.items():
             stage, _, field = name.rpartition(".")
@@ -75,7 +77,7 @@ def test_a_preset_is_no_part_of_the_method():
         ({"recipe": "best"}, "recipe must be one of .*'tuned'"),
         ({"preset": "huge"}, "preset must be one of"),
         ({"dataset": "netflix"}, "dataset must be one of"),
-        ({"dataset": "planted", "source": "raw"}, "source must be one of 'planted', got 'raw'"),
+        ({"dataset": "planted", "source": "raw"}, "source of planted must be one of 'planted', got 'raw'"),
         ({"split": "random"}, "split must be one of"),
         ({"seeds": []}, "seeds must be a list of whole numbers from 0"),
         ({"seeds": [0, -1]}, "seeds must be a list"),

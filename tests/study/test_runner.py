@@ -87,9 +87,13 @@ def test_another_kernel_named_python3_is_not_taken(notebooks, tmp_path, monkeypa
 
 def test_an_unknown_parameter_is_refused_before_anything_runs(notebooks, tmp_path):
     write(notebooks / "00_a.ipynb", "1")
-    with pytest.raises(ValueError, match="00_a has no parameter seed; its parameters are: preset, seeds, rate"):
+    with pytest.raises(
+        ValueError, match=r"00_a has no parameter seed; did you mean 'seeds'\?; its parameters are: preset, seeds, rate"
+    ):
         runner.run_notebook("00_a", {"seed": 1}, tmp_path / "out")
-    with pytest.raises(ValueError, match="no notebook has a parameter seed; there are: preset, rate, seeds"):
+    with pytest.raises(
+        ValueError, match=r"no notebook has a parameter seed; did you mean 'seeds'\?; there are: preset, rate, seeds"
+    ):
         runner.run_all({"seed": 1}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
