@@ -19,7 +19,7 @@ def parameters_of(path: Path) -> dict:
         ValueError: unless exactly one cell is tagged ``parameters`` and it holds nothing but ``name = literal`` lines,
             or ``name: kind = literal`` with a kind of :data:`contrec.given.KINDS`.
     """
-    return {name: default for name, (default, _) in _declared(path).items()}
+    return {name: default for name, (default, _) in declared(path).items()}
 
 
 def read_parameters(path: Path, given: Iterable[tuple[str, str]]) -> dict:
@@ -31,10 +31,10 @@ def read_parameters(path: Path, given: Iterable[tuple[str, str]]) -> dict:
     Raises:
         ValueError: for a parameter that the notebook does not have, or a text that is not of its kind.
     """
-    declared, found = _declared(path), {}
+    known, found = declared(path), {}
     for parameter, text in given:
-        check_names(path, [parameter], declared)
-        default, kind = declared[parameter]
+        check_names(path, [parameter], known)
+        default, kind = known[parameter]
         wanted, read = KINDS[kind]
         try:
             found[parameter] = None if text == "None" and default is None and kind != "str" else read(text)
@@ -73,7 +73,7 @@ def cells(path: Path) -> list[dict]:
         raise ValueError(f"{path} is no notebook, or is damaged ({reason}); restore it") from None
 
 
-def _declared(path: Path) -> dict[str, tuple[object, str]]:
+def declared(path: Path) -> dict[str, tuple[object, str]]:
     """Default and kind of each parameter; see :func:`parameters_of`."""
     path = Path(path)
     tagged = [c["source"] for c in cells(path) if "parameters" in (c.get("metadata") or {}).get("tags", [])]
