@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from contrec import paths
@@ -17,6 +18,7 @@ from contrec.network import RecommenderConfig
 from contrec.tokenizers import TokenizerConfig
 from contrec.training import TrainingConfig
 
+MAX_SEED = 90_000_000  # (seed * 1_000_003 + epoch) * 100_003 + batch, the seed of a batch's noise, has 63 bits
 MODELS = ("contrec", "deftrec")
 TITLES = {"contrec": "ContRec", "deftrec": "DeftRec"}
 NAMES = {
@@ -212,8 +214,9 @@ class Config:
         source = SOURCES_OF[dataset][0] if source is None else source
         one_of(f"source of {dataset}", source, SOURCES_OF[dataset])
         path, columns = _own_file(dataset, path, columns or {})
-        if not seeds or not all(type(s) is int and s >= 0 for s in seeds):
-            raise ValueError(f"seeds must be a list of whole numbers from 0, got {seeds!r}")
+        listed = isinstance(seeds, Sequence) and len(seeds) == len(set(map(str, seeds))) > 0
+        if not listed or not all(type(s) is int and 0 <= s <= MAX_SEED for s in seeds):
+            raise ValueError(f"seeds must be a list of whole numbers from 0 to {MAX_SEED:,}, each once, got {seeds!r}")
         chosen = {"dataset": NAMES[dataset], **RECIPES[model][recipe], **PRESETS[preset]}
         chosen |= BOTH.get((recipe, preset), {})
         if recipe == "tuned":
