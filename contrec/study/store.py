@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .stages import stage_version
+from contrec.files import replacing, write_json
+from contrec.study.stages import stage_version
 
 
 def canonical_json(obj) -> str:
@@ -57,17 +58,6 @@ def fingerprint(obj) -> str:
     return hashlib.sha256(canonical_json(obj).encode()).hexdigest()[:12]
 
 
-def write_json(path: Path, obj) -> None:
-    """Write ``obj`` as readable JSON; a reader sees the old file or the whole new one, never a part.
-
-    Raises:
-        ValueError: for NaN and infinity, which are not JSON.
-    """
-    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with _replacing(Path(path)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def save_tensors(path: Path, tensors: dict, meta: dict | None = None) -> None:
     """Write named tensors (or numpy arrays) with ``meta`` (any JSON) as one safetensors file, atomically."""
     import torch
@@ -80,7 +70,7 @@ def save_tensors(path: Path, tensors: dict, meta: dict | None = None) -> None:
         storage = value.untyped_storage().data_ptr()
         out[name] = value.clone() if storage in seen else value  # safetensors refuses names that share memory
         seen.add(storage)
-    with _replacing(Path(path)) as temporary:
+    with replacing(path) as temporary:
         save_file(out, temporary, metadata={"meta": json.dumps(meta or {}, allow_nan=False)})
 
 
@@ -102,20 +92,6 @@ def load_tensors(path: Path, device: str = "cpu") -> tuple[dict, dict]:
             return tensors, json.loads((file.metadata() or {}).get("meta", "{}"))
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged ({error}); delete its folder and run the same command again") from error
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling that takes the place of ``path`` when the block ends well, and vanishes when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Store:
