@@ -203,21 +203,23 @@ def _size(count: int) -> str:
 # -- seals ---------------------------------------------------------------------------------------------------------
 
 
-def seal(path: str | Path, about: dict) -> None:
+def seal(path: str | Path, about: dict, without: str = "") -> None:
     """Write ``about`` as JSON, as the last file of its folder, with size and SHA-256 of every other file, and its own.
 
     Hidden files are none of the folder's content.
+
+    Args:
+        without: a subfolder that is about to be removed.
     """
     path = Path(path)
     files = {
         file.relative_to(path.parent).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256(file)}
-        for file in _files(path.parent)
+        for file in _files(path.parent, without)
         if file != path
     }
     body = json.loads(json.dumps({**about, "files": files}))
     with replacing(path) as part:
-        text = json.dumps({**body, "sha256": _digest(body)}, indent=2, ensure_ascii=False)
-        part.write_text(text + "\n", encoding="utf-8")
+        part.write_text(json.dumps({**body, "sha256": _digest(body)}, indent=2) + "\n", encoding="utf-8")
 
 
 def sealed(path: str | Path, only: Callable[[str], bool] = lambda name: True) -> dict:
@@ -259,17 +261,19 @@ def sealed(path: str | Path, only: Callable[[str], bool] = lambda name: True) ->
 
 
 def _damaged(file: Path, folder: Path, what: str) -> Damaged:
-    return Damaged(f"{file} {what}; remove the folder {folder}: it is made anew")
+    if not folder.exists():
+        return Damaged(f"{folder} is missing: the command that made it makes it anew")
+    return Damaged(f"{file} {what}; remove {folder}: it is made anew")
 
 
 def _digest(body: dict) -> str:
     return hashlib.sha256(json.dumps(body).encode()).hexdigest()
 
 
-def _files(folder: Path) -> list[Path]:
-    """Every file below a folder, hidden ones left out."""
+def _files(folder: Path, without: str = "") -> list[Path]:
+    """Every file below a folder, hidden ones and those of a subfolder left out."""
     found = []
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if name != without and not name.startswith("."))
         found += [Path(place) / name for name in sorted(names) if not name.startswith(".")]
     return found

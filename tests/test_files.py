@@ -209,14 +209,14 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_told_with_the_file_and_the_cure(folder, name, damage):
     DAMAGE[damage](folder / name)
-    with pytest.raises(Damaged, match=rf"(is damaged|is missing).*remove the folder {folder}: it is made anew") as told:
+    with pytest.raises(Damaged, match=rf"(is damaged|is missing).*remove {folder}: it is made anew") as told:
         sealed(folder / "key.json")
     assert str(told.value).startswith(str(folder / name))
 
 
 def test_what_does_not_belong_there_is_told(folder):
     (folder / "model" / "added_tokens.json").write_text("{}")
-    with pytest.raises(Damaged, match=r"added_tokens.json does not belong there; remove the folder"):
+    with pytest.raises(Damaged, match=r"added_tokens.json does not belong there; remove "):
         sealed(folder / "key.json")
 
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from contrec.files import replacing_all, room
+
 from .. import paths
 
 KERNEL = "contrec"
@@ -96,13 +98,14 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
         names = ", ".join(allowed)
         raise ValueError(f"{source.stem} has no parameter {', '.join(unknown)}; its parameters are: {names}")
     target = Path(out_dir).resolve() / source.name
-    target.parent.mkdir(parents=True, exist_ok=True)
     start, error = time.perf_counter(), None
-    with _this_interpreter():
+    scratch = tempfile.gettempdir()
+    with _this_interpreter(), room(scratch), tempfile.TemporaryDirectory(dir=scratch) as folder:
+        made = Path(folder) / source.name
         try:
             papermill.execute_notebook(
                 str(source),
-                str(target),
+                str(made),
                 parameters,
                 kernel_name=KERNEL,
                 language="python",
@@ -111,8 +114,11 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
             )
         except papermill.PapermillExecutionError as stopped:
             error = f"cell {stopped.exec_count}: {stopped.ename}: {' '.join(str(stopped.evalue).split())}"
-    executed = nbformat.read(target, as_version=4)
-    target.with_suffix(".html").write_text(_html(executed), encoding="utf-8")
+        executed = nbformat.read(made, as_version=4)
+    executed.metadata.papermill.output_path = str(target)
+    with replacing_all(target, target.with_suffix(".html")) as (part, page):
+        part.write_text(nbformat.writes(executed) + "\n", encoding="utf-8")
+        page.write_text(_html(executed), encoding="utf-8")
     return Outcome(source.stem, target, time.perf_counter() - start, error)
 
 

@@ -99,7 +99,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) < 2 or arguments[0] not in ("bump", "keep") or not set(arguments[1:]) <= set(STAGES):
         print(f"usage: python -m contrec.study.stages bump|keep STAGE ... of {' '.join(STAGES)}", file=sys.stderr)
         return 2
-    from .store import write_json
+    from contrec.files import write_json
 
     write_json(RECORD, update(_recorded() if RECORD.exists() else {}, arguments[1:], bump=arguments[0] == "bump"))
     return 0
