@@ -68,7 +68,7 @@ def recommend(options) -> int:
     if options.out is None:
         say(table(found))
         return 0
-    from contrec.study.store import _replacing as replacing
+    from contrec.files import replacing
 
     with replacing(options.out) as part:
         if options.out.suffix.lower() == ".parquet":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,12 +17,13 @@ import torch
 
 from contrec import data, embeddings, paths
 from contrec.checks import in_range, positive
+from contrec.files import replacing, write_json
 from contrec.network import config_from_dict
 from contrec.recommender import Recommender
 from contrec.study import provenance
 from contrec.study.config import Config
 from contrec.study.stages import stage_version
-from contrec.study.store import Store, load_tensors, save_tensors, write_json
+from contrec.study.store import CHECKPOINTS, Store, load_tensors, save_tensors
 
 
 def store() -> Store:
@@ -114,12 +114,12 @@ def _train(folder: Path, config: Config, seed: int, progress: bool) -> None:
     recommender = Recommender(config.recommender)
     recommender.fit(
         load_split(config), embeddings=base_embeddings(config, seed, progress), seed=seed, progress=progress,
-        folder=folder / "checkpoints",
+        folder=folder / CHECKPOINTS,
     )  # fmt: skip
     if not state.is_main_process:
         return
-    recommender.save(folder / "model")
-    shutil.rmtree(folder / "checkpoints")  # needed no more
+    with replacing(folder / "model") as part:  # one is there already where a process was killed after this line
+        recommender.save(part)
     about = {"config": asdict(config), "seed": seed, "seconds": time.perf_counter() - start}
     about["processes"] = state.num_processes
     write_json(folder / "run.json", {**about, "label": config.label, "revision": provenance.revision()})

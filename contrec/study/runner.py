@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from contrec.files import replacing_all, room
+
 from .. import paths
 from ..checks import nearest
 from .parameters import check_names, parameters_of, with_absolute_paths
@@ -72,7 +74,6 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
     """
     import nbformat
     import papermill
-    from nbclient.exceptions import DeadKernelError
 
     source = find_notebook(name)
     check_names(source, parameters, parameters_of(source))
@@ -81,13 +82,14 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
     except nbformat.ValidationError as damaged:
         raise ValueError(f"{source} is damaged ({damaged.message}); restore it") from None
     target = Path(out_dir).resolve() / source.name
-    target.parent.mkdir(parents=True, exist_ok=True)
     start, error = time.perf_counter(), None
-    with _this_interpreter():
+    scratch = tempfile.gettempdir()
+    with _this_interpreter(), room(scratch), tempfile.TemporaryDirectory(dir=scratch) as folder:
+        made = Path(folder) / source.name
         try:
             papermill.execute_notebook(
                 _literal(source),
-                _literal(target),
+                _literal(made),
                 with_absolute_paths(parameters),
                 kernel_name=KERNEL,
                 language="python",
@@ -96,10 +98,13 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
             )
         except papermill.PapermillExecutionError as stopped:
             error = f"cell {stopped.exec_count}: {stopped.ename}: {' '.join(str(stopped.evalue).split())}"
-        except DeadKernelError:
-            error = "its kernel, which was killed: there may be too little memory"
-    executed = nbformat.read(target, as_version=4)
-    target.with_suffix(".html").write_text(_html(executed), encoding="utf-8")
+        except RuntimeError as died:  # DeadKernelError is one; others tell of a kernel that does not start
+            error = f"its kernel: {died}; there may be too little memory"
+        executed = nbformat.read(made, as_version=4)
+    executed.metadata.papermill.output_path = str(target)
+    with replacing_all(target, target.with_suffix(".html")) as (part, page):
+        part.write_text(nbformat.writes(executed) + "\n", encoding="utf-8")
+        page.write_text(_html(executed), encoding="utf-8")
     return Outcome(source.stem, target, time.perf_counter() - start, error)
 
 

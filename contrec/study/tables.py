@@ -7,6 +7,7 @@ import pandas as pd
 from contrec import paths
 from contrec.study.grid import MODELS
 from contrec.study.published import published, verdict
+from contrec.study.ranks import read_table
 from contrec.study.runs import COLUMNS, INSIDE, SEEN
 
 METRICS = ("HR@10", "HR@20", "NDCG@10", "NDCG@20")
@@ -69,7 +70,7 @@ def reproduced() -> pd.DataFrame:
     files = [p for p in sorted(paths.reproduced().glob("*.csv")) if not p.stem.endswith(("_ablation", "_sweep"))]
     if not files:
         return pd.DataFrame(columns=COLUMNS)
-    frames = [pd.read_csv(path).assign(grid=path.stem.endswith("_baselines")) for path in files]
+    frames = [read_table(path).assign(grid=path.stem.endswith("_baselines")) for path in files]
     rows = pd.concat(frames, ignore_index=True)
     where = rows[["dataset", "source", "split"]].apply(tuple, axis=1)
     floor = rows.recipe.isna() & ~rows.grid

@@ -151,7 +151,13 @@ def test_strange_texts_and_folders_arrive_as_they_are(notebooks, tmp_path, monke
 def test_a_kernel_that_is_killed_is_told(notebooks, tmp_path):
     write(notebooks / "00_a.ipynb", "print('before')", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     outcome = runner.run_notebook("00_a", {}, tmp_path / "out")
-    assert "its kernel, which was killed" in outcome.error and "before" in text_of(outcome.path)
+    assert "its kernel: Kernel died" in outcome.error and "before" in text_of(outcome.path)
+
+
+def test_a_kernel_that_does_not_start_is_told(notebooks, tmp_path, monkeypatch):
+    write(notebooks / "00_a.ipynb", "1")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert "its kernel: Kernel died" in runner.run_notebook("00_a", {}, tmp_path / "out").error
 
 
 def test_a_page_shows_the_plain_form_of_a_widget(notebooks, tmp_path):
