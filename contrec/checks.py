@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from numbers import Integral
 
@@ -46,6 +47,14 @@ def finite(name: str, value: float, where: str) -> float:
 
 
 def one_of(name: str, value, allowed) -> None:
-    """Raise ValueError unless ``value`` is among ``allowed``."""
+    """Raise ValueError unless ``value`` is among ``allowed``; the nearest of them is named."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}{nearest(value, allowed)}"
+        )
+
+
+def nearest(value, allowed) -> str:
+    """The end of a message about an unknown name: "; did you mean 'x'?", or "" where nothing is near."""
+    found = difflib.get_close_matches(str(value).lower(), [str(name) for name in allowed], n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,12 +18,12 @@ from contrec.data.interactions import Cases, Catalogue, DataError, Interactions,
 from contrec.data.splits import require_training
 from contrec.data.training_cases import NotTaken, bucketed, known_sequences, shuffled, training_cases
 from contrec.evaluation import evaluate
+from contrec.files import replacing, seal, sealed
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
 from contrec.language.proof import prove
 from contrec.network import ESTIMATES, Batch, Network, RecommenderConfig, config_from_dict
 from contrec.retriever import FacetIndex, TopK, hybrid_scores, hybrid_topk
 from contrec.tokenizers import Tokenizer, make_tokenizer, train_tokenizer
-
 
 NO_FACET = (
     "no category or brand is held by 5 items or more: preference texts name none, and the text bonus has no effect"
@@ -412,14 +409,11 @@ class Recommender:
         Raises:
             FileExistsError: if the folder is there already; nothing is overwritten.
         """
-        folder = Path(folder)
-        if folder.exists():
+        if Path(folder).exists():
             raise FileExistsError(f"{folder} exists already: give a new folder, or remove it first")
-        unfinished = folder.with_name(f".{folder.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        self._write(unfinished)
-        os.replace(unfinished, folder)
+        with replacing(folder) as part:
+            part.mkdir()
+            self._write(part)
 
     def _write(self, folder: Path) -> None:
         from safetensors.torch import save_file
@@ -449,17 +443,22 @@ class Recommender:
             },
             "history": self.history,
         }  # fmt: skip
-        (folder / "recommender.json").write_text(json.dumps(about))
+        seal(folder / "recommender.json", about)
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> Recommender:
-        """The recommender that :meth:`save` wrote."""
+        """The recommender that :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: if the folder holds none.
+            Damaged: naming the file of the folder that is missing or not as it was written.
+        """
         from safetensors.torch import load_file
 
         folder = Path(folder)
         if not (folder / "recommender.json").exists():
             raise FileNotFoundError(f"{folder} holds no saved recommender (recommender.json is missing)")
-        about = json.loads((folder / "recommender.json").read_text())
+        about = sealed(folder / "recommender.json")
         self = cls(config_from_dict(about["config"]), device)
         self._seed, self.history = about["seed"], about["history"]
         self.embeddings = base_embeddings.Embeddings.from_state(

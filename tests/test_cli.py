@@ -4,11 +4,14 @@ import re
 import subprocess
 import sys
 import types
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from contrec import cli
+from contrec import cli, data, paths
+from contrec.cli import make
+from contrec.data import download, table
 from contrec.data.interactions import DataError
 from contrec.study import report, runner
 from contrec.study.runner import Outcome
@@ -46,6 +49,7 @@ def executed(monkeypatch, tmp_path):
         return [Outcome("00_a", out_dir / "00_a.ipynb", 1.0, parameters["dataset"] == "games" and "cell 1: E" or None)]
 
     monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr(data, "missing", lambda name, source, progress: [])
     monkeypatch.setattr(report, "write", lambda folder, dataset, preset: folder / f"{dataset}-{preset}-report.html")
     return calls
 
@@ -65,7 +69,7 @@ def test_study_trains_several_recipes_and_seeds_first(executed, runs):
     assert runs.asked[0][2] == {
         **{"dataset": "lastfm", "source": "raw", "split": "leave_one_out", "preset": "laptop"},
         **{"recipes": ["paper", "tuned"], "seeds": [0, 1], "models": ["contrec"], "progress": True},
-        **{"path": None, "write": False, "processes": 1},
+        **{"path": None, "columns": {}, "write": False, "processes": 1},
     }
     assert [p["dataset"] for p, _ in executed] == ["lastfm", "ml1m"] and executed[0][0]["recipe"] == "paper"
 
@@ -89,10 +93,14 @@ def test_study_without_notebooks(executed, runs):
         (["--recipes", "tuned,best"], "recipe must be one of .*got 'best'"),
         (["--models", "x"], "model must be one of .*got 'x'"),
         (["--split", "random"], "split must be one of .*got 'random'"),
-        (["--seeds", "-1"], r"seeds must be a list of whole numbers from 0, got \[-1\]"),
+        (["--seeds", "-1"], r"seeds must be a list of whole numbers from 0 .*, got \[-1\]"),
         (["--processes", "0"], "processes must be a whole number of at least 1, got 0"),
         (["--datasets", "table"], "dataset table is a file of your own: name it with --path FILE"),
-        (["--path", "my.csv"], "--path belongs to --datasets table, got --datasets planted"),
+        (["--path", "my.csv", "--datasets", "planted"], "--path is a study of its own .*got planted beside it"),
+        (["--path", "my.csv", "--grid"], "--path is a study of its own .*got --grid beside it"),
+        (["--path", "no.csv"], "no.csv does not exist"),
+        (["--user", "who"], "--user is about a file of your own: name that with --path FILE"),
+        (["--datasets", "lastm"], "; did you mean 'lastfm'?"),
     ],
 )
 def test_study_refuses_what_is_not_there_before_it_starts(executed, capsys, arguments, message):
@@ -105,22 +113,60 @@ def test_study_fails_when_a_notebook_did(executed, runs, capsys):
     assert len(executed) == 2 and "1 failed" in capsys.readouterr().err
 
 
-def test_run_passes_parameters_as_values(monkeypatch, capsys, tmp_path):
+NOTEBOOK = """{"cells": [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": [
+"seeds = [0]\\n", "dataset = \\"planted\\"\\n", "rate = 0.1\\n", "path: str = None\\n", "user_column: str = None\\n",
+"items_path: str = None\\n", "user: str = None"]}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}"""
+
+
+@pytest.fixture
+def notebook(monkeypatch, tmp_path):
+    """A notebook by its path, and what the runner was asked to run instead of running it."""
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
-    monkeypatch.setattr(runner, "find_notebook", lambda name: tmp_path / "03_training.ipynb")
+    (tmp_path / "03_own.ipynb").write_text(NOTEBOOK)
     asked = []
 
     def run_notebook(name, parameters, out_dir, **kwargs):
-        asked.append((name, parameters, out_dir))
-        return Outcome("03_training", out_dir / "03_training.ipynb", 60.0, "cell 2: E" if len(asked) > 1 else None)
+        asked.append((parameters, out_dir))
+        return Outcome("03_own", out_dir / "03_own.ipynb", 60.0, "cell 2: E" if len(asked) > 1 else None)
 
     monkeypatch.setattr(runner, "run_notebook", run_notebook)
-    arguments = ["run", "03", "-p", "seeds", "[0, 1]", "-p", "dataset", "lastfm", "-p", "rate", "-0.5"]
+    return str(tmp_path / "03_own.ipynb"), asked
+
+
+def test_run_reads_parameters_by_their_kind(notebook, capsys, tmp_path):
+    path, asked = notebook
+    arguments = [
+        "run",
+        path,
+        "-p",
+        "seeds",
+        "[0, 1]",
+        "-p",
+        "dataset",
+        "lastfm",
+        "-p",
+        "rate",
+        "-0.5",
+        "-p",
+        "user",
+        "1_2",
+    ]
     assert cli.main(arguments) == 0
-    assert asked == [("03", {"seeds": [0, 1], "dataset": "lastfm", "rate": -0.5}, tmp_path / "notebooks/03_training")]
-    assert capsys.readouterr().out.startswith("03_training: 1.0 min")
-    assert cli.main(["run", "03"]) == 1
+    expected = {"seeds": [0, 1], "dataset": "lastfm", "rate": -0.5, "user": "1_2"}
+    assert asked == [(expected, tmp_path / "notebooks/03_own")]
+    assert capsys.readouterr().out.startswith("03_own: 1.0 min")
+    assert cli.main(["run", path]) == 1
     assert "failed in cell 2: E" in capsys.readouterr().err
+
+
+def test_run_takes_a_file_and_its_columns(notebook):
+    path, asked = notebook
+    assert cli.main(["run", path, "--path", "my.csv", "--user", "userId", "--items", "movies.csv"]) == 0
+    assert asked[0][0] == {"path": "my.csv", "user_column": "userId", "items_path": "movies.csv"}
+
+
+def test_the_roles_of_columns_are_those_of_the_reader():
+    assert make.ROLES == (*table.ROLES, "items")
 
 
 def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):
@@ -147,7 +193,14 @@ def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):
     ("who", "asked"),
     [
         (["--user", "u7"], {"users": ["u7"], "history": None, "all": False, "k": 3}),
+        (["--user=-5"], {"users": ["-5"], "history": None, "all": False, "k": 3}),
         (["--history", "a, b"], {"users": None, "history": ["a", "b"], "all": False, "k": 3}),
+        (["--history=-a,-7"], {"users": None, "history": ["-a", "-7"], "all": False, "k": 3}),
+        (
+            ["--history", '"a,b",c', "--history", "d"],
+            {"users": None, "history": ["a,b", "c", "d"], "all": False, "k": 3},
+        ),
+        (["--history", '["a,b", 1_2, " c"]'], {"users": None, "history": ["a,b", "1_2", " c"], "all": False, "k": 3}),
     ],
 )
 def test_recommend_asks_for_one(runs, capsys, who, asked):
@@ -168,7 +221,7 @@ def test_recommend_writes_a_file_for_all(runs, tmp_path, ending):
     [
         (["--all"], "--all needs --out"),
         (["--all", "--out", "x.pkl"], "--out must end in .parquet or .csv, got x.pkl"),
-        (["--user", "1", "-k", "0"], "k must be at least 1, got 0"),
+        (["--user", "1", "-k", "0"], "k must be a whole number of at least 1, got 0"),
     ],
 )
 def test_recommend_refuses_before_it_loads_anything(runs, capsys, arguments, message):
@@ -209,9 +262,54 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
         assert command.stderr.read() == b"" and command.wait() == 0
 
 
-def test_a_table_is_trained_without_notebooks(executed, runs, tmp_path):
-    assert cli.main(["study", "--datasets", "table", "--path", "my.csv"]) == 0
-    assert [kwargs["path"] for _, _, kwargs in runs.asked] == ["my.csv"] and executed == []
+def results(models):
+    """Results of an own table: HR@10 and NDCG@10 of two seeds a model, by (model, recipe)."""
+    rows = [
+        {
+            "model": model,
+            "recipe": recipe,
+            "seed": seed,
+            "metric": metric,
+            "value": value + 0.01 * seed,
+            "run": f"ab{seed}",
+        }
+        for (model, recipe), value in models.items()
+        for seed in (0, 1)
+        for metric in ("HR@10", "NDCG@10")
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(("floor", "says"), [(0.9, "ease ranks best here. It is a rule"), (0.1, "")])
+def test_a_study_of_an_own_table_ends_with_an_answer(executed, runs, monkeypatch, tmp_path, capsys, floor, says):
+    file = tmp_path / "my.csv"
+    rows = [f"-u{u},i{(3 * u + k) % 12},{1600000000 + k},a" for u in range(1, 9) for k in range(6)]
+    file.write_text("\n".join(["who,item,timestamp,category", *rows]))
+    found = results({("ease", None): floor, ("contrec", "tuned"): 0.5, ("contrec/user-token", "tuned"): 0.2})
+    runs.train_runs = lambda **asked: (runs.asked.append(asked), found)[1]
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["study", "--path", "my.csv", "--user", "who"]) == 0 and executed == []
+    assert runs.asked[0]["path"] == "my.csv" and runs.asked[0]["columns"] == {"user": "who"}
+    printed = capsys.readouterr().out
+    assert re.search(r"rows +48\n", printed) and re.search(r"users +8\n", printed)  # what was read
+    lines = [line.split() for line in printed.splitlines()]
+    ranked = [line[0] for line in lines if line and line[0] in ("ease", "contrec", "contrec/user-token")]
+    assert ranked[:3] == sorted(ranked[:3], key={"ease": -floor, "contrec": -0.5, "contrec/user-token": -0.2}.get)
+    assert (says in printed) and ("ranks best" in printed) == bool(says)
+    assert "contrec recommend ab0 --user=-u1 -k 10\n" in printed
+
+
+def test_an_archive_that_is_missing_is_told_once_before_anything_runs(executed, runs, monkeypatch, tmp_path, capsys):
+    monkeypatch.undo()
+    monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
+    monkeypatch.delenv("CONTREC_MIRROR", raising=False)
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    sources = {name: replace(source, url=None) for name, source in download.SOURCES.items()}
+    monkeypatch.setattr(download, "SOURCES", sources)
+    assert cli.main(["study", "--datasets", "lastfm,games,planted"]) == 2 and executed == []
+    printed = capsys.readouterr().err
+    assert printed.startswith("contrec: nothing was started, 3 missing: lastfm: hetrec2011-lastfm-2k.zip is not in")
+    assert "games: Video_Games_5.json.gz is not in" in printed and "games: meta_Video_Games.json.gz" in printed
 
 
 def test_an_interrupt_says_that_work_is_kept(runs, capsys):

@@ -6,8 +6,9 @@ import itertools
 import os
 import shutil
 import time
+from pathlib import Path
 
-from contrec.cli.text import fail, say, table
+from contrec.cli.text import fail, for_spreadsheets, say, table
 
 BENCH_STAGES = ("train-step", "generate", "prompts", "insert", "sample", "rank", "metrics", "prep", "epochs")
 
@@ -53,14 +54,13 @@ def compare(options) -> int:
 
 
 def recommend(options) -> int:
-    if options.k < 1:
-        raise ValueError(f"k must be at least 1, got {options.k}")
+    from contrec.checks import positive
+
+    positive("k", options.k)
     if options.all and options.out is None:
         raise ValueError("--all needs --out FILE.parquet (or .csv)")
-    if options.out is not None and options.out.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"--out must end in .parquet or .csv, got {options.out}")
     if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)  # told now rather than after all users were asked
+        _check_out(options.out)  # told now rather than after all users were asked
     from contrec.study.lookup import recommend
 
     users = None if options.user is None else [options.user]
@@ -68,17 +68,28 @@ def recommend(options) -> int:
     if options.out is None:
         say(table(found))
         return 0
-    part = options.out.with_name(f".{options.out.stem}.{os.getpid()}{options.out.suffix}")
-    try:
-        if options.out.suffix == ".parquet":
+    from contrec.files import replacing
+
+    with replacing(options.out) as part:
+        if options.out.suffix.lower() == ".parquet":
             found.to_parquet(part, index=False)
         else:
-            found.to_csv(part, index=False)
-        os.replace(part, options.out)  # whole or not at all
-    finally:
-        part.unlink(missing_ok=True)
+            for_spreadsheets(found).to_csv(part, index=False)
     say(f"{len(found)} rows: {options.out}")
     return 0
+
+
+def _check_out(file: Path) -> None:
+    if file.suffix.lower() not in (".parquet", ".csv"):
+        raise ValueError(f"--out must end in .parquet or .csv, got {file}")
+    if file.is_dir():
+        raise ValueError(f"--out must name a file, and {file} is a folder")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"--out {file} is no place for a file: a part of its path is a file itself") from None
+    if not os.access(file.parent, os.W_OK):
+        raise ValueError(f"--out {file} cannot be written: no right to write into {file.parent}")
 
 
 def bench(options) -> int:

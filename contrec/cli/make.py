@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import sys
 from pathlib import Path
 
 from contrec import paths
-from contrec.cli.text import fail, literal, say, table
+from contrec.cli.text import fail, say, table
+
+# What a column of an own file may hold, as in contrec.data.table.ROLES; "items" is a file
+ROLES = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event", "items")
 
 
 def study(options) -> int:
-    from contrec.checks import one_of, positive
-    from contrec.data import SOURCES_OF
+    from contrec.checks import positive
     from contrec.study.config import Config
     from contrec.study.runner import run_all
 
     positive("processes", options.processes)
     positive("workers", options.workers)
+    columns = columns_of(options)
+    if options.path is not None:
+        options.datasets = options.datasets or ["table"]
+        if options.datasets != ["table"] or options.grid or options.ablation:
+            given = "--grid" if options.grid else "--ablation" if options.ablation else ",".join(options.datasets)
+            raise ValueError(f"--path is a study of its own (--datasets table), got {given} beside it")
     if options.grid:
         return _grid(options)
     if options.ablation:
@@ -29,17 +38,19 @@ def study(options) -> int:
     options.seeds, options.split = options.seeds or [0], options.split or "leave_one_out"
     own_file = "table" in options.datasets
     if own_file and options.path is None:
-        raise ValueError("dataset table is a file of your own: name it with --path FILE (.csv or .parquet)")
-    if options.path is not None and options.datasets != ["table"]:
-        raise ValueError(f"--path belongs to --datasets table, got --datasets {','.join(options.datasets)}")
-    for dataset in options.datasets:
-        one_of("dataset", dataset, tuple(SOURCES_OF))
-        one_of(f"source of {dataset}", options.source or SOURCES_OF[dataset][0], SOURCES_OF[dataset])
-    for dataset, recipe, model in itertools.product(options.datasets, options.recipes, options.models):
+        raise ValueError("dataset table is a file of your own: name it with --path FILE")
+    configs = [
         Config.from_parameters(
             model, recipe, options.preset, dataset=dataset, source=options.source, split=options.split,
-            seeds=options.seeds,
-        )  # fmt: skip
+            seeds=options.seeds, path=options.path, columns=columns,
+        )
+        for dataset, recipe, model in itertools.product(options.datasets, options.recipes, options.models)
+    ]  # fmt: skip
+    check_ready(configs)
+    if own_file:
+        from contrec.data.table import summary
+
+        say(f"{table(summary(**configs[0].own_file).reset_index())}\n")
     failed = []
     for dataset in options.datasets:
         combinations = list(itertools.product(options.recipes, options.seeds, options.models))
@@ -47,9 +58,9 @@ def study(options) -> int:
         if first or len(combinations) > 1:
             from contrec.study.runs import train_runs
 
-            train_runs(
+            found = train_runs(
                 dataset=dataset,
-                source=options.source or SOURCES_OF[dataset][0],
+                source=next(config.source for config in configs if config.dataset == dataset),
                 split=options.split,
                 preset=options.preset,
                 recipes=options.recipes,
@@ -57,9 +68,12 @@ def study(options) -> int:
                 models=options.models,
                 progress=True,
                 path=options.path,
+                columns=columns,
                 write=options.record,
                 processes=options.processes,
             )
+        if own_file:
+            _answer(found, configs[0])
         if options.no_notebooks or own_file:
             continue
         shared = {"dataset": dataset, "preset": options.preset, "recipe": options.recipes[0], "seeds": options.seeds}
@@ -75,9 +89,66 @@ def study(options) -> int:
         say(f"executed notebooks (.ipynb and .html, with tables and figures): {folder}")
         _write_report(dataset, options.preset)
     say(f"runs and other artifacts: {paths.artifacts()}; `contrec runs` lists them")
-    if failed:
-        print(f"contrec: {len(failed)} failed: {', '.join(str(o.path) for o in failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    return fail(f"{len(failed)} failed: {', '.join(str(o.path) for o in failed)}", 1) if failed else 0
+
+
+def columns_of(options) -> dict[str, str]:
+    """How the columns of the file in ``--path`` are called, by role, as far as that was said."""
+    columns = {role: getattr(options, f"column_{role}") for role in ROLES}
+    columns = {role: name for role, name in columns.items() if name is not None}
+    if columns and options.path is None:
+        raise ValueError(f"--{next(iter(columns))} is about a file of your own: name that with --path FILE")
+    return columns
+
+
+def check_ready(configs) -> None:
+    """Find, or fetch, what the configs need before anything is run.
+
+    Raises:
+        DataError: naming everything that is missing.
+    """
+    from contrec import data
+
+    needed = dict.fromkeys((config.dataset, config.source) for config in configs if config.path is None)
+    problems = [p for names in needed for p in data.missing(*names, progress=sys.stderr.isatty())]
+    for backbone in dict.fromkeys(config.recommender.language.backbone for config in configs):
+        problems += _missing_backbone(backbone)
+    if problems:
+        raise data.DataError(f"nothing was started, {len(problems)} missing: {'; '.join(problems)}")
+
+
+def _missing_backbone(name: str) -> list[str]:
+    """What is wrong with a backbone that is not the tiny one: its settings can neither be read nor fetched."""
+    if name == "tiny":
+        return []
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        return [f"backbone {name}: {str(error).strip().splitlines()[0]}"]
+    return []
+
+
+def _answer(found, config) -> None:
+    """The ranking of all models, best first, and the command that asks the best of those that can be asked."""
+    from contrec.study.config import MODELS
+    from contrec.study.fitting import load_split
+    from contrec.study.tables import best_first
+
+    ranking = best_first(found)
+    say(table(ranking.drop(columns="run")))
+    best, own = ranking.iloc[0], ranking[ranking.model.isin(MODELS)].iloc[0]
+    if best.model not in MODELS:
+        say(
+            f"\n{best.model} ranks best here. It is a rule or a part, to compare with: `contrec recommend` asks "
+            f"trained models. The best of those is {own.model} {own.recipe}, HR@10 {own['HR@10']:.4f} against "
+            f"{best['HR@10']:.4f}."
+        )
+    user = f"--user={load_split(config).train.user_ids[0]}"
+    say(f"\nrecommendations of {own.model} {own.recipe}, seed {own.seed}:")
+    say(f"  contrec recommend {own.run} {shlex.quote(user)} -k 10")
+    say(f"  contrec recommend {own.run} --all --out recommendations.csv -k 10")
 
 
 def _study_folder(dataset: str, preset: str) -> Path:
@@ -98,7 +169,7 @@ def report(options) -> int:
     one_of("preset", options.preset, tuple(PRESETS))
     for dataset in options.datasets:
         one_of("dataset", dataset, tuple(SOURCES_OF))
-    for dataset in options.datasets:
+    for dataset in dict.fromkeys(options.datasets):
         _write_report(dataset, options.preset)
     return 0
 
@@ -106,12 +177,13 @@ def report(options) -> int:
 def _grid(options) -> int:
     from contrec.study import grid
 
-    splits = options.split and [options.split]
+    splits = None if options.split is None else [options.split]
     return _fill(grid, grid.cells(options.datasets, options.models, options.seeds, splits), options)
 
 
 def _fill(kind, wanted: list, options) -> int:
     """Make the cells of a kind (``grid``, ``ablation``) that are missing, and tell what is there, stopped or not."""
+    check_ready([cell.config for cell in wanted])
     try:
         kind.fill(wanted, workers=options.workers, progress=sys.stderr.isatty(), say=say)
     finally:
@@ -133,8 +205,11 @@ def _ablation(options) -> int:
 
 
 def search(options) -> int:
+    from contrec.checks import positive
     from contrec.study import search
 
+    positive("trials", options.trials)
+    positive("workers", options.workers)
     found = search.search(options.models, trials=options.trials, workers=options.workers, progress=sys.stderr.isatty())
     best = found.loc[found.groupby("model")[search.METRIC].idxmax()] if len(found) else found
     say(table(best))
@@ -144,9 +219,11 @@ def search(options) -> int:
 
 
 def sweep(options) -> int:
+    from contrec.checks import positive
     from contrec.study import sweep, sweep_tables
     from contrec.study.config import Config
 
+    positive("workers", options.workers)
     configs = [
         Config.from_parameters(
             options.model, options.recipe, options.preset, dataset=dataset, source=options.source, seeds=options.seeds
@@ -154,6 +231,7 @@ def sweep(options) -> int:
         for dataset in options.datasets
     ]
     asked = [sweep.checked(config, options.parameters) for config in configs]  # all of them before the first training
+    check_ready(configs)
     for config, parameters in zip(configs, asked, strict=True):
         if options.slurm:
             jobs = sweep.submit(config, parameters, options.workers)
@@ -172,12 +250,15 @@ def sweep(options) -> int:
 
 
 def run(options) -> int:
+    from contrec.study.parameters import read_parameters
     from contrec.study.runner import find_notebook, run_notebook
 
-    name = find_notebook(options.notebook).stem
-    parameters = {key: literal(value) for key, value in options.parameters}
-    outcome = run_notebook(
-        options.notebook, parameters, paths.artifacts() / "notebooks" / name, progress=sys.stderr.isatty()
-    )
+    source = find_notebook(options.notebook)
+    columns = columns_of(options)
+    own_file = {} if options.path is None else {"path": options.path}
+    own_file |= {f"{role}_path" if role == "items" else f"{role}_column": name for role, name in columns.items()}
+    parameters = read_parameters(source, [*own_file.items(), *options.parameters])
+    folder = paths.artifacts() / "notebooks" / source.stem
+    outcome = run_notebook(str(source), parameters, folder, progress=sys.stderr.isatty())
     say(f"{outcome.name}: {outcome.seconds / 60:.1f} min, {outcome.path}")
     return fail(f"{outcome.name} failed in {outcome.error}", 1) if outcome.error else 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from contrec import data, paths
+from contrec import paths
 from contrec.evaluation import Evaluation
 from contrec.study import parallel, provenance, runs
 from contrec.study.arms import Arm, arms
@@ -176,15 +176,14 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
         if not own:
             continue
         path = paths.reproduced() / f"{stem(full)}.csv"
-        ranks = write_results(path, rows(own), evaluations(own).items(), ("arm", "seed"))
         split = load_split(full)
         entry = provenance.record(
             {"study": asdict(full), "arms": {c.arm.name: c.arm.settings for c in own}},
-            dataset=f"{full.dataset} {full.source}", inputs=data.inputs(full.dataset, full.source, full.path),
-            seeds=sorted({c.seed for c in own}), notebook="05_ablation", outputs=[ranks],
+            dataset=f"{full.dataset} {full.source}", inputs=full.inputs(),
+            seeds=sorted({c.seed for c in own}), notebook="05_ablation",
             rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         )  # fmt: skip
-        written.append(provenance.write_beside(path, entry))
+        written.append(write_results(path, rows(own), evaluations(own).items(), entry, ("arm", "seed")))
     return written
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from contrec import paths
 from contrec.study import markup
+from contrec.study.ranks import read_table
 from contrec.study.runner import all_notebooks
 
 FOLD = 18  # rows from which on a table of a notebook opens at a touch only
@@ -43,7 +44,8 @@ class Record:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        return pd.read_csv(self.path.with_suffix(".csv")) if self.path.with_suffix(".csv").is_file() else pd.DataFrame()
+        path = self.path.with_suffix(".csv")
+        return read_table(path) if path.is_file() else pd.DataFrame()
 
     def about(self, made: dict[str, str]) -> dict[str, str]:
         """Where it comes from, a short text for each of dataset, preset, ..., what is not known left out.

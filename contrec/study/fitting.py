@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,12 +17,13 @@ import torch
 
 from contrec import data, embeddings, paths
 from contrec.checks import in_range, positive
+from contrec.files import replacing, write_json
 from contrec.network import config_from_dict
 from contrec.recommender import Recommender
 from contrec.study import provenance
 from contrec.study.config import Config
 from contrec.study.stages import stage_version
-from contrec.study.store import Store, load_tensors, save_tensors, write_json
+from contrec.study.store import CHECKPOINTS, Store, load_tensors, save_tensors
 
 
 def store() -> Store:
@@ -32,22 +32,26 @@ def store() -> Store:
 
 
 def data_key(config: Config) -> dict:
-    """What the split is made from: names, the SHA-256 of every file read, and the version of the code."""
-    files = data.inputs(config.dataset, config.source, config.path)
+    """What the split is made from: names, the SHA-256 of every file read, and the version of the code.
+
+    Of a file of one's own also how its columns are called, where they have other names than their roles.
+    """
+    files = config.inputs()
     names = {"dataset": config.dataset, "source": config.source, "split": config.split}
-    return {**names, "files": files, "version": stage_version("data")}
+    columns = {role: Path(name).name if role == "items" else name for role, name in config.columns.items()}
+    return {**names, "files": files, "version": stage_version("data"), **({"columns": columns} if columns else {})}
 
 
 @cache
-def _split(dataset: str, source: str, protocol: str, path: str | None):
-    settings = {"path": path} if path else {}
-    interactions, catalogue = data.load(dataset, source, **settings)
+def _split(dataset: str, source: str, protocol: str, own_file: str, states: tuple):
+    interactions, catalogue = data.load(dataset, source, **json.loads(own_file))
     return data.split(interactions, catalogue, protocol)
 
 
 def load_split(config: Config) -> data.Split:
-    """The split of a config, made once per process."""
-    return _split(config.dataset, config.source, config.split, config.path)
+    """The split of a config, made once per process, and again when a file of one's own has changed."""
+    states = tuple((os.stat(file).st_mtime_ns, os.stat(file).st_size) for file in config.own_files.values())
+    return _split(config.dataset, config.source, config.split, json.dumps(config.own_file), states)
 
 
 def embeddings_key(config: Config, seed: int) -> dict:
@@ -110,12 +114,12 @@ def _train(folder: Path, config: Config, seed: int, progress: bool) -> None:
     recommender = Recommender(config.recommender)
     recommender.fit(
         load_split(config), embeddings=base_embeddings(config, seed, progress), seed=seed, progress=progress,
-        folder=folder / "checkpoints",
+        folder=folder / CHECKPOINTS,
     )  # fmt: skip
     if not state.is_main_process:
         return
-    recommender.save(folder / "model")
-    shutil.rmtree(folder / "checkpoints")  # needed no more
+    with replacing(folder / "model") as part:  # one is there already where a process was killed after this line
+        recommender.save(part)
     about = {"config": asdict(config), "seed": seed, "seconds": time.perf_counter() - start}
     about["processes"] = state.num_processes
     write_json(folder / "run.json", {**about, "label": config.label, "revision": provenance.revision()})

@@ -251,15 +251,14 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
             continue
         config, split = _config(*key), load_split(_config(*key))
         path = paths.reproduced() / f"{'_'.join((*key, 'baselines'))}.csv"
-        ranks = write_results(path, results(own), evaluations(own).items())
         about = [json.loads((c.folder / "about.json").read_text(encoding="utf-8")) for c in own]
         settings = {c.model: search.chosen(c.model, c.dataset)[0] for c in own}
         entry = provenance.record(
             {"study": asdict(config), "settings": settings}, dataset=f"{config.dataset} {config.source}",
             inputs=data.inputs(config.dataset, config.source), seeds=sorted({c.seed for c in own}),
-            seconds=sum(a["seconds, with test"] for a in about), outputs=[ranks],
+            seconds=sum(a["seconds, with test"] for a in about),
             device=" and ".join(sorted({a["device"] for a in about})),
             rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         )  # fmt: skip
-        written.append(provenance.write_beside(path, entry))
+        written.append(write_results(path, results(own), evaluations(own).items(), entry))
     return written

@@ -20,6 +20,7 @@ from contrec.evaluation import evaluate
 from contrec.study import parallel, provenance
 from contrec.study.config import Config
 from contrec.study.fitting import data_key, load_split
+from contrec.study.ranks import read_table
 from contrec.study.store import fingerprint
 
 TRIALS = 20
@@ -93,7 +94,7 @@ TINY: dict[str, dict] = {
 @cache
 def _recorded() -> pd.DataFrame:
     path = paths.reproduced() / "search" / f"{WHERE['dataset']}_{WHERE['source']}.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["model", "settings", METRIC])
+    return read_table(path) if path.exists() else pd.DataFrame(columns=["model", "settings", METRIC])
 
 
 def chosen(model: str, dataset: str, preset: str = "laptop") -> tuple[dict, str]:
@@ -226,15 +227,14 @@ def record(trials: int = TRIALS) -> Path:
     config = _config()
     found = trials_table([model for model in SPACES if len(_finished(model)) >= trials])
     path = paths.reproduced() / "search" / f"{config.dataset}_{config.source}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found.round({METRIC: 6, "seconds": 1}).to_csv(path, index=False)
+    rounded = found.round({METRIC: 6, "seconds": 1})
     entry = provenance.record(
         {"study": asdict(config), "spaces": SPACES, "trials": trials}, dataset=f"{config.dataset} {config.source}",
         inputs=data.inputs(config.dataset, config.source), seeds=(0,), seconds=float(found.seconds.sum()),
         rows={"validation": len(load_split(config).validation)},
     )  # fmt: skip
     _recorded.cache_clear()
-    return provenance.write_beside(path, entry)
+    return provenance.write({path: lambda part: rounded.to_csv(part, index=False)}, entry)
 
 
 def chosen_table(models, dataset: str, preset: str = "laptop") -> pd.DataFrame:

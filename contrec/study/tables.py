@@ -7,6 +7,7 @@ import pandas as pd
 from contrec import paths
 from contrec.study.grid import MODELS
 from contrec.study.published import published, verdict
+from contrec.study.ranks import read_table
 from contrec.study.runs import COLUMNS, INSIDE, SEEN
 
 METRICS = ("HR@10", "HR@20", "NDCG@10", "NDCG@20")
@@ -46,6 +47,20 @@ def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     return table.rename_axis(columns=None)
 
 
+def best_first(results: pd.DataFrame) -> pd.DataFrame:
+    """Every model of ``results`` by HR@10, then NDCG@10, highest first; seeds averaged.
+
+    Returns:
+        model, recipe ("" of what has none), HR@10, NDCG@10, seeds (their number), seed and run (of the first).
+    """
+    rows = _own(results.assign(recipe=results.recipe.fillna("")))
+    metrics = list(METRICS[::2])
+    wide = rows.pivot_table(index=["model", "recipe"], columns="metric", values="value", sort=False)[metrics]
+    of = rows.groupby(["model", "recipe"], sort=False)
+    wide["seeds"], wide["seed"], wide["run"] = of.seed.nunique(), of.seed.first(), of.run.first()
+    return wide.sort_values(metrics, ascending=False, kind="stable").reset_index().rename_axis(columns=None)
+
+
 def reproduced() -> pd.DataFrame:
     """All rows of ``data/reproduced/*.csv`` but those of ablations and sweeps; empty where nothing was recorded yet.
 
@@ -55,7 +70,7 @@ def reproduced() -> pd.DataFrame:
     files = [p for p in sorted(paths.reproduced().glob("*.csv")) if not p.stem.endswith(("_ablation", "_sweep"))]
     if not files:
         return pd.DataFrame(columns=COLUMNS)
-    frames = [pd.read_csv(path).assign(grid=path.stem.endswith("_baselines")) for path in files]
+    frames = [read_table(path).assign(grid=path.stem.endswith("_baselines")) for path in files]
     rows = pd.concat(frames, ignore_index=True)
     where = rows[["dataset", "source", "split"]].apply(tuple, axis=1)
     floor = rows.recipe.isna() & ~rows.grid
