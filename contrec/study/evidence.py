@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from contrec import paths
-from contrec.study import markup
+from contrec.study import markup, stale
 from contrec.study.runner import all_notebooks
 
 FOLD = 18  # rows from which on a table of a notebook opens at a touch only
@@ -38,12 +38,18 @@ class Record:
         return below.match(pattern) and len(below.parts) == len(Path(pattern).parts)
 
     @property
+    def note(self) -> str:
+        """What stands behind its name: that it is stale, and which of its rows; else nothing."""
+        return stale.note(self.path)
+
+    @property
     def notebook(self) -> str | None:
         return self.entry.get("notebook")
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        return pd.read_csv(self.path.with_suffix(".csv")) if self.path.with_suffix(".csv").is_file() else pd.DataFrame()
+        path = self.path.with_suffix(".csv")
+        return stale.read(path) if path.is_file() else pd.DataFrame()
 
     def about(self, made: dict[str, str]) -> dict[str, str]:
         """Where it comes from, a short text for each of dataset, preset, ..., what is not known left out.
@@ -65,6 +71,7 @@ class Record:
             "revision": commit and commit[:7] + ("" if self.entry["revision"].get("clean") else "+changes"),
             "made at": made.get(commit),
             "fingerprint": self.entry.get("fingerprint"),
+            "stale": stale.reason(self.path),
         }
         return {name: str(value) for name, value in found.items() if value not in (None, "", "none")}
 

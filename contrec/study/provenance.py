@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .. import paths
+from . import stale
 from .store import _plain, fingerprint, write_json
 
 PACKAGES = (
@@ -127,6 +128,7 @@ def write_beside(path: Path, entry: dict) -> Path:
         same = [path.with_suffix(e) for e in FIGURE_ENDINGS if path.with_suffix(e).is_file()]
     target = path.with_suffix(".json")
     write_json(target, {**entry, "outputs": {**entry["outputs"], **{_name(p): sha256(p) for p in same}}})
+    stale.unmark(path)
     return target
 
 

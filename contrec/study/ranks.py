@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from contrec.evaluation import Evaluation
+from contrec.study import stale
 
 NAMES = ("model", "seed")
 
@@ -62,9 +63,10 @@ def write_ranks(path: Path, kept: Iterable[tuple[tuple, Evaluation]], names: Seq
 
 def read_ranks(path: Path, names: Sequence[str] = NAMES) -> dict[tuple, Evaluation]:
     """The evaluations that :func:`write_ranks` has kept, by the values of ``names``, in the order of the file."""
-    found = {}
+    found, marks = {}, stale.marks(path)
     for key, own in pd.read_parquet(path).groupby(list(names), sort=False):
         counts = {"cases": len(own), "users": own.user.nunique()}
+        counts |= {"stale": True} if stale.rows(marks, own.head(1)).any() else {}
         arrays = own["rank"].to_numpy(np.float64), own.ties.to_numpy(), own.user.to_numpy()
         found[key] = Evaluation(*arrays, "/seen-kept" not in str(key[0]), None, counts)
     return found
