@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from contrec import paths
-from contrec.study import markup
+from contrec.study import markup, stale
 from contrec.study.ranks import read_table
 from contrec.study.runner import all_notebooks
 
@@ -37,6 +37,11 @@ class Record:
         """Whether its path below ``data/reproduced`` fits a pattern ("*" stays within one folder)."""
         below = self.path.relative_to(paths.reproduced())
         return below.match(pattern) and len(below.parts) == len(Path(pattern).parts)
+
+    @property
+    def note(self) -> str:
+        """What stands behind its name: that it is stale, and which of its rows; else nothing."""
+        return stale.note(self.path)
 
     @property
     def notebook(self) -> str | None:
@@ -67,6 +72,7 @@ class Record:
             "revision": commit and commit[:7] + ("" if self.entry["revision"].get("clean") else "+changes"),
             "made at": made.get(commit),
             "fingerprint": self.entry.get("fingerprint"),
+            "stale": stale.reason(self.path),
         }
         return {name: str(value) for name, value in found.items() if value not in (None, "", "none")}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from contrec.files import Damaged, replacing_all, sha256, write_json
 
 from .. import paths
+from . import stale
 from .store import _plain, fingerprint
 
 PACKAGES = (
@@ -169,6 +170,7 @@ def write_beside(path: Path, entry: dict) -> Path:
         same = [path.with_suffix(e) for e in FIGURE_ENDINGS if path.with_suffix(e).is_file()]
     target = path.with_suffix(".json")
     write_json(target, {**entry, "outputs": {**entry["outputs"], **{_name(p): sha256(p) for p in same}}})
+    stale.unmark(path)
     return target
 
 

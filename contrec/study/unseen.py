@@ -12,7 +12,7 @@ import pandas as pd
 from contrec import baselines, paths
 from contrec.evaluation import Evaluation, paired_bootstrap, unpaired_bootstrap
 from contrec.evaluation.significance import bootstrap_means
-from contrec.study import runs, search
+from contrec.study import runs, search, stale
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.grid import DETERMINISTIC
@@ -105,7 +105,11 @@ def unseen_table(kept: Kept, metric: str = "HR@10", digits: int = 4) -> pd.DataF
     if not kept:
         return pd.DataFrame(index=["not run"])
     frame = unseen_groups(kept, [metric])
-    shown = [f"{r.value:.{digits}f} [{r.low:.{digits}f}, {r.high:.{digits}f}]" for r in frame.itertuples()]
+    old = {name for name, own in kept.items() if any(e.counts.get("stale") for e in own)}
+    shown = [
+        stale.shown(f"{r.value:.{digits}f} [{r.low:.{digits}f}, {r.high:.{digits}f}]", r.model + GROUPS[r.group] in old)
+        for r in frame.itertuples()
+    ]
     frame = frame.assign(shown=shown, group=[f"{r.group} (n = {r.n_users})" for r in frame.itertuples()])
     table = frame.pivot(index="model", columns="group", values="shown")
     table = table.loc[list(dict.fromkeys(frame.model)), list(dict.fromkeys(frame.group))]

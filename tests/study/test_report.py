@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from contrec import cli, paths
-from contrec.study import evidence, markup, report, sections
+from contrec.study import evidence, markup, report, sections, stale
 
 EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(1)>&amp;'${body}$body"
 # origin: a PNG of one grey pixel, written by hand from the format's specification
@@ -97,6 +97,19 @@ def test_every_record_and_figure_is_in_it_with_its_fingerprint(real):
         data = base64.b64encode(figure.path.with_suffix(".svg").read_bytes()).decode()
         assert f'src="data:image/svg+xml;base64,{data}"' in real
         assert f"fingerprint {figure.entry['fingerprint']}" in part(real, figure.notebook[3:])
+
+
+def test_what_is_stale_is_shown_as_stale(real):
+    marked = [r for r in (*evidence.records(), *evidence.figures()) if r.note]
+    for record in marked:
+        assert markup.text(stale.reason(record.path)) in part(real, "records")
+        by_name = [s for s in sections.SECTIONS if s.notebook == record.notebook]
+        (section,) = by_name or [s for s in sections.SECTIONS if any(map(record.below, s.records))]
+        assert "stale" in part(real, section.anchor), record.name
+    rows = re.findall(r'<tr class="own".*?</tr>', part(real, "headline"))
+    software = "software_released_leave_one_out_laptop_tuned" in {r.path.stem for r in marked}
+    assert any(">ContRec (tuned), stale<" in row for row in rows) == software
+    assert any(">ContRec (tuned)<" in row for row in rows)  # LastFM
 
 
 def test_the_page_is_sound_and_stands_alone(real):
