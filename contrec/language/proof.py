@@ -58,7 +58,7 @@ def check_length(name: str, model, answers: AnswerSet, prompts: PromptBuilder) -
     """
     limit = getattr(decoder_config(model), "max_position_embeddings", None)
     answer = max(len(ids) for row in answers.ids for ids in row)
-    if not isinstance(limit, int) or prompts.longest + answer <= limit:
+    if not isinstance(limit, int) or limit < 1 or prompts.longest + answer <= limit:
         return
     least = prompts.shortest
     cure = f"set language.max_input to at most {limit - answer}" if limit - answer >= least else "no setting can help"
@@ -82,6 +82,7 @@ def _differences(model, answers: AnswerSet, prompts: PromptBuilder, device) -> I
     states = plain(start).last_hidden_state[0]
     if states.shape[1] != width:
         raise ValueError(f"its states have width {states.shape[1]}, its embeddings {width}")
+    yield "its states are not finite, so its weights are damaged", _apart(states, states)
     before = plain(start[:6]).last_hidden_state[0]
     yield "a token's state depends on what follows it, so it is no causal LM", _apart(before, states[:6])
     given = decoder(inputs_embeds=embed(torch.as_tensor(start, device=device))[None], use_cache=False)

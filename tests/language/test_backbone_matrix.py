@@ -54,7 +54,7 @@ FAMILIES = {
 }
 NARROW = {"opt": (dict(ffn_dim=48, word_embed_proj_dim=16), 2)}  # embeddings of another width than the states
 WHOLE_ONLY = {"mixtral": EXPERTS, "qwen3_moe": EXPERTS}
-STATE = "it keeps a running state"
+STATE = "it does not keep the keys and values of every token"
 REFUSED = {
     "mamba": (dict(state_size=8), STATE),
     "qwen3_next": (dict(layer_types=["linear_attention", "full_attention"], head_dim=8, **EXPERTS), STATE),
@@ -102,7 +102,7 @@ def maker(checkpoint: str, root):
 
 
 def world(folder: str, train: str, **settings):
-    """A user model on a checkpoint, three prompts and their tokens; LoRA's second halves, zero at the start, are not."""
+    """A user model on a checkpoint, three prompts and their tokens; LoRA's second halves, zero at first, are not."""
     config = LanguageConfig(backbone=folder, train=train, lora_rank=4, **settings)
     model, tokenizer = load_backbone(config, [], 0)
     catalogue = make_catalogue(np.array(list("abcde")), {"a": "red tea pot", "b": "kite", "c": "old brass lamp"})
@@ -128,7 +128,7 @@ def apart(a, b) -> float:
 
 @torch.no_grad()
 def spreads(w) -> tuple[float, float]:
-    """Largest relative difference of the states that emit answers: batch against single, and against no cache at all."""
+    """Largest relative difference of the states that emit answers: batch against single, and against no cache."""
     gold = [w.answers.ids[t][f] for t, f in GOLD]
     reading = w.user.read(w.batch, w.tokens)
     written = w.user.write(reading)
@@ -215,7 +215,10 @@ def test_experts_are_read_and_are_refused_under_lora(make, kind):
     folder = make(kind, WHOLE_ONLY[kind])
     w = world(folder, "none")
     assert prove(kind, w.model, w.answers, w.prompts) < SPREAD and max(spreads(w)) < SPREAD
-    with pytest.raises(OSError, match="experts are stored as one tensor .* set language.train to 'all' or 'none'"):
+    with pytest.raises(
+        OSError,
+        match="experts that are stored as one tensor .* are not reached by LoRA: set language.train to 'all' or 'none'",
+    ):
         world(folder, "lora")
 
 
@@ -254,6 +257,13 @@ def test_a_prompt_longer_than_the_model_reads_is_refused_with_the_setting_that_f
     w = world(make("gpt2", FAMILIES["gpt2"][0] | {"n_positions": 400}), "none")
     with pytest.raises(ValueError, match="reads at most 400 tokens, .*: no setting can help, or use"):
         prove("gpt2", w.model, w.answers, w.prompts)
+
+
+def test_weights_that_are_not_finite_are_told_before_training(make):
+    w = world(make("llama", {}), "none")
+    w.model.model.norm.weight[3] = torch.nan
+    with pytest.raises(OSError, match="its states are not finite, so its weights are damaged"):
+        prove("llama", w.model, w.answers, w.prompts)
 
 
 def test_markers_are_rows_of_their_own(make):
