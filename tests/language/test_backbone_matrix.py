@@ -17,6 +17,7 @@ from contrec.language import AnswerSet, LanguageConfig, PromptBuilder, TokenInje
 from contrec.language.backbone import decoder_of, logits_of, without_adapter
 from contrec.language.prompts import Z_END, Z_START
 from contrec.language.proof import prove
+from contrec.recommender import Recommender
 from contrec.training import load_trainable_state, trainable_state
 
 WINDOW = 48  # far below a prompt's 600 byte tokens, and below the beginning that prompts share
@@ -243,6 +244,24 @@ def test_nf4_reaches_every_linear_layer(make, kind):
     assert max(spreads(w)) < SPREAD
     gold_loss(w).backward()
     assert all(p.grad is not None for p in w.model.parameters() if p.requires_grad)
+
+
+QUICK = {
+    "tokenizer.epochs": 1, "training.epochs": 1, "training.cases_per_user": 1, "training.validation_users": 8,
+    "language.project_tokens": True, "language.history_cap": 2, "language.train": "lora", "language.lora_rank": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["phi3", "gpt2", "gemma3_text"])
+def test_a_recommender_is_fitted_saved_and_loaded(make, planted_split, small_embeddings, tiny_config, tmp_path, kind):
+    config = tiny_config({**QUICK, "language.backbone": make(kind, FAMILIES[kind][0]), "dataset": "x"})
+    made = Recommender(config, "cpu").fit(planted_split, embeddings=small_embeddings, seed=0)
+    made.save(tmp_path / "model")
+    loaded = Recommender.load(tmp_path / "model", device="cpu")
+    cases = planted_split.test.select(slice(0, 6))
+    torch.testing.assert_close(loaded.score(cases), made.score(cases), atol=1e-5, rtol=1e-5)
+    known, alone = made.understand(cases), made.understand(cases, batch_size=1)
+    torch.testing.assert_close(known.condition, alone.condition, atol=1e-4, rtol=1e-4)
 
 
 def test_a_prompt_longer_than_the_model_reads_is_refused_with_the_setting_that_fits(make):
