@@ -118,7 +118,7 @@ class Recommender:
         backbone = self._backbone(seed)  # first of all: a model that cannot be had is told before anything is trained
         self._write_texts(backbone)
         if self.config.language.backbone != "tiny":
-            prove(self.config.language.backbone, backbone[0].to(self.device), self.answers, self.prompts)
+            prove(self.config.language.backbone, backbone[0], self.answers, self.prompts, self.device)
         token_dim = self._token_dim(backbone[0])
         self.embeddings = embeddings or base_embeddings.make(
             self.config.inputs, split, seed=seed, progress=progress, **self.config.embeddings

@@ -120,8 +120,8 @@ def hub_backbone(config: LanguageConfig, seed: int):
     state = running_state(model)
     if state:
         raise refused(
-            config.backbone, f"it keeps a running state ({state}; state space, linear attention, recurrence) and not "
-            "the keys and values of each token, which prompts with a common beginning need"
+            config.backbone, f"it does not keep the keys and values of every token ({state}), which prompts with a "
+            "common beginning need: state spaces, linear attention and recurrence keep a running state"
         )  # fmt: skip
     rows = model.get_input_embeddings().num_embeddings
     tokenizer.add_tokens([Z_START, Z_END], special_tokens=True)
@@ -141,7 +141,7 @@ def _add_lora(model, tokenizer, config: LanguageConfig, seed: int):
     stacked = [name for name, p in model.named_parameters() if p.ndim > 2]
     if stacked:
         raise refused(
-            config.backbone, f"its experts are stored as one tensor ({stacked[0]}), which LoRA does not reach: "
+            config.backbone, f"experts that are stored as one tensor ({stacked[0]}) are not reached by LoRA: "
             "set language.train to 'all' or 'none'"
         )  # fmt: skip
     if config.quantize:
@@ -190,7 +190,11 @@ def load_backbone(config: LanguageConfig, texts: list[str], seed: int, tokenizer
 def decoder_of(model) -> nn.Module:
     """The stack that turns embeddings into hidden states (LoRA layers included, output layer left out)."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inner.get_decoder()
+    # not every model names its stack alike, and some call their output layer "decoder"
+    for stack in (inner.get_decoder(), inner.base_model, getattr(inner, "model", None)):
+        if stack not in (inner, None) and "inputs_embeds" in inspect.signature(stack.forward).parameters:
+            return stack
+    raise refused(model.config.name_or_path, "it has no stack of layers below its output layer that reads vectors")
 
 
 def decoder_config(model):

@@ -23,8 +23,7 @@ def load_pretrained(name: str, quantize: bool = False):
 
     _check_folder(name)
     config = _read(name, "config.json", AutoConfig)
-    if getattr(config, "is_encoder_decoder", False):
-        raise refused(name, f"{config.model_type} is an encoder with a decoder, and no causal LM")
+    _check_kind(name, config)
     tokenizer = _read(name, "tokenizer", AutoTokenizer)
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     quantization = None
@@ -67,7 +66,7 @@ def _unread(name: str, part: str, error: Exception) -> OSError:
     text = " ".join(f"{error} {error.__cause__ or ''}".split())
     if "trust_remote_code" in text:
         return refused(name, "it needs code of its own repository, which is not run here")
-    if Path(name).is_dir() or isinstance(error, ImportError):
+    if Path(name).is_dir() or not isinstance(error, OSError):
         return refused(name, f"its {part} cannot be read ({type(error).__name__}: {text[:200]})")
     if "gated" in text.lower() or "403" in text or "401" in text:
         return OSError(
@@ -75,8 +74,8 @@ def _unread(name: str, part: str, error: Exception) -> OSError:
             "or use an ungated one, such as Qwen/Qwen2.5-0.5B-Instruct"
         )
     return OSError(
-        f"backbone {name!r} is neither a local folder nor to be had from the hub now: check the name and the network, "
-        f"or download it elsewhere and give its folder, or use backbone='tiny' ({part}: {text[:160]})"
+        f"backbone {name!r} is neither a local folder nor to be had from the hub now ({part}): check the name and the "
+        f"network, or download it elsewhere and give its folder, or use backbone='tiny' ({text[:160]})"
     )
 
 
@@ -116,19 +115,24 @@ def _json(name: str, path: Path) -> dict:
 def _check_config(name: str, config: dict) -> None:
     import transformers
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     kind = config.get("model_type")
-    if not kind:
+    if not isinstance(kind, str) or not kind:
         raise refused(name, "its config.json names no model_type")
-    if kind not in CONFIG_MAPPING_NAMES:
-        if "auto_map" in config:
-            raise refused(name, f"model_type {kind!r} needs code of its own repository, which is not run here")
+    if kind not in CONFIG_MAPPING_NAMES and "auto_map" not in config:
         raise refused(name, f"transformers {transformers.__version__} does not know its model_type {kind!r}")
-    if config.get("is_encoder_decoder") and kind != "encoder-decoder":
+
+
+def _check_kind(name: str, config) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    kind = config.model_type
+    if getattr(config, "is_encoder_decoder", False):
         raise refused(name, f"{kind} is an encoder with a decoder, and no causal LM")
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise refused(name, f"model_type {kind!r} is no causal LM")
+        raise refused(name, f"{kind} is no causal LM")
+    if config.get_text_config(decoder=True) is not config:
+        raise refused(name, f"{kind} reads images or sound besides text, and only models of text are trained here")
 
 
 def _check_weights(name: str, folder: Path, has: set[str]) -> None:
@@ -139,7 +143,7 @@ def _check_weights(name: str, folder: Path, has: set[str]) -> None:
         files = ["model.safetensors"]
     elif index in has:
         shards = _json(name, folder / index).get("weight_map")
-        files = sorted(set(shards.values())) if isinstance(shards, dict) else []
+        files = sorted({str(file) for file in shards.values()}) if isinstance(shards, dict) else []
         if not files:
             raise refused(name, f"{index} is damaged (no weight_map)")
     elif any(file.endswith(".safetensors") for file in has):
@@ -165,7 +169,7 @@ def _check_tokenizer(name: str, tokenizer, rows: int) -> None:
     if tokenizer.vocab_size > rows:
         raise refused(name, f"its tokenizer knows {tokenizer.vocab_size} tokens and its model {rows}")
     ids = encode_plain(tokenizer, [ROLE_PLAY_AND_EXAMPLE])[0]
-    if sum(i != tokenizer.unk_token_id for i in ids) * 2 < max(len(ids), 40):
+    if sum(i != tokenizer.unk_token_id for i in ids) < max(20, len(ids) / 2):
         raise refused(name, "its tokenizer does not know English text, or its files are missing")
     if tokenizer.eos_token_id is None:
         raise refused(name, "its tokenizer has no end token, so answers could not stop")

@@ -24,7 +24,7 @@ LOW_PRECISION = 0.1  # bf16 and NF4
 
 
 @torch.no_grad()
-def prove(name: str, model, answers: AnswerSet, prompts: PromptBuilder) -> float:
+def prove(name: str, model, answers: AnswerSet, prompts: PromptBuilder, device="cpu") -> float:
     """The largest relative difference between a backbone's states as read here and those of the plain model.
 
     Raises:
@@ -36,7 +36,7 @@ def prove(name: str, model, answers: AnswerSet, prompts: PromptBuilder) -> float
     training, limit, largest = model.training, LOW_PRECISION if low else TOLERANCE, 0.0
     model.eval()
     try:
-        for what, difference in _differences(model, answers, prompts):
+        for what, difference in _differences(model, answers, prompts, device):
             if not difference <= limit:
                 raise refused(name, f"{what} (relative difference {difference:.2g}; {limit:.2g} would be rounding)")
             largest = max(largest, difference)
@@ -58,7 +58,7 @@ def check_length(name: str, model, answers: AnswerSet, prompts: PromptBuilder) -
     """
     limit = getattr(decoder_config(model), "max_position_embeddings", None)
     answer = max(len(ids) for row in answers.ids for ids in row)
-    if not isinstance(limit, int) or prompts.longest + answer <= limit:
+    if not isinstance(limit, int) or limit < 1 or prompts.longest + answer <= limit:
         return
     least = prompts.shortest
     cure = f"set language.max_input to at most {limit - answer}" if limit - answer >= least else "no setting can help"
@@ -68,11 +68,12 @@ def check_length(name: str, model, answers: AnswerSet, prompts: PromptBuilder) -
     )
 
 
-def _differences(model, answers: AnswerSet, prompts: PromptBuilder) -> Iterator[tuple[str, float]]:
+def _differences(model, answers: AnswerSet, prompts: PromptBuilder, device) -> Iterator[tuple[str, float]]:
     """Relative differences, each behind what a large one would mean."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     decoder, embed, prefix = decoder_of(model), model.get_input_embeddings(), prompts.prefix
-    device, width = embed.weight.device, embed.weight.shape[1]
+    width = embed.weight.shape[1]
+    user_model = UserModel(model, TokenInjector(width, width, False), answers, prefix).to(device)
 
     def plain(ids, asked=decoder):
         return asked(input_ids=torch.as_tensor(ids, device=device)[None], use_cache=False)
@@ -81,36 +82,27 @@ def _differences(model, answers: AnswerSet, prompts: PromptBuilder) -> Iterator[
     states = plain(start).last_hidden_state[0]
     if states.shape[1] != width:
         raise ValueError(f"its states have width {states.shape[1]}, its embeddings {width}")
-    yield (
-        "a token's state depends on what follows it, so it is no causal LM",
-        _apart(plain(start[:6]).last_hidden_state[0], states[:6]),
-    )
+    yield "its states are not finite, so its weights are damaged", _apart(states, states)
+    before = plain(start[:6]).last_hidden_state[0]
+    yield "a token's state depends on what follows it, so it is no causal LM", _apart(before, states[:6])
     given = decoder(inputs_embeds=embed(torch.as_tensor(start, device=device))[None], use_cache=False)
     yield "tokens given as vectors are read otherwise than by number", _apart(given.last_hidden_state[0], states)
     yield "its output layer cannot be asked alone", _apart(logits_of(model, states), plain(start, inner).logits[0])
 
-    user_model = UserModel(model, TokenInjector(width, width, False), answers, prefix).to(device)
-    rows = _prompts(prefix, embed.weight.shape[0], prompts.longest)
+    # a prompt as long as one can be, and a short one
+    text = np.random.default_rng(0).choice(prefix[1:], prompts.longest - len(prefix))
+    rows = [np.concatenate([prefix, text[:n]]) for n in (len(text), 3)]
     none = Ragged.of([np.empty(0, np.int64)] * len(rows))
     reading = user_model.read(PromptBatch(Ragged.of(rows), none, none), torch.zeros(0, width, device=device))
     written = user_model.write(reading)
     other = [answers.ids[-1][0]] * len(rows)
     first, second = user_model.follow(reading, written.ids, other)
+    what = f"prompts of up to {prompts.longest} tokens have other states read in a batch than read alone"
     for ids, ways in ((written.ids, [(written.states, written.mask), first[::2]]), (other, [second[::2]])):
         for row, prompt in enumerate(rows):
             alone = plain(np.concatenate([prompt, ids[row][:-1]])).last_hidden_state[0, len(prompt) - 1 :]
             for own, mask in ways:
-                yield (
-                    "a prompt read in a batch and from a shared beginning has other states than read alone",
-                    _apart(own[row][mask[row]], alone),
-                )
-
-
-def _prompts(prefix: np.ndarray, vocabulary: int, longest: int) -> list[np.ndarray]:
-    """A prompt as long as one can be, and a short one."""
-    rng = np.random.default_rng(0)
-    lengths = (longest, len(prefix) + 3)
-    return [np.concatenate([prefix, rng.integers(vocabulary // 2, size=n - len(prefix))]) for n in lengths]
+                yield what, _apart(own[row][mask[row]], alone)
 
 
 def _apart(a: Tensor, b: Tensor) -> float:
