@@ -26,7 +26,6 @@ from contrec.network import ESTIMATES, Batch, Network, RecommenderConfig, config
 from contrec.retriever import FacetIndex, TopK, hybrid_scores, hybrid_topk
 from contrec.tokenizers import Tokenizer, make_tokenizer, train_tokenizer
 
-
 NO_FACET = (
     "no category or brand is held by 5 items or more: preference texts name none, and the text bonus has no effect"
 )
@@ -56,12 +55,12 @@ def _check_vectors(name: str, vectors: Tensor, ids: np.ndarray) -> None:
     """DataError unless there is one finite vector for each id."""
     if vectors.ndim != 2 or len(vectors) != len(ids):
         raise DataError(
-            f"the base vectors of {len(ids)} {name} must have shape ({len(ids)}, d), got {tuple(vectors.shape)}"
+            f"base vectors of {len(ids)} {name} must have shape ({len(ids)}, d), got {tuple(vectors.shape)}"
         )
     wrong = ~vectors.isfinite().all(1).cpu().numpy()
     if wrong.any():
         raise DataError(
-            f"the base vectors of {wrong.sum()} of {len(ids)} {name} hold NaN or infinite values, the first is "
+            f"base vectors of {wrong.sum()} of {len(ids)} {name} hold NaN or infinite values, the first is "
             f"{ids[wrong][0]}: give finite embeddings, or leave them out to have them fitted"
         )
 

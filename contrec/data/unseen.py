@@ -36,8 +36,8 @@ def least_history(interactions: Interactions, share: float = SHARE, seed: int = 
     tested = np.flatnonzero(rows >= 3)
     if len(tested) < 2:
         raise DataError(
-            f"{interactions.name}: {len(tested)} of {len(rows)} users have 3 interactions or more, and unseen_users needs "
-            "2 of them, one to hold out and one to train on: add data, lower the filters, or use leave_one_out"
+            f"{interactions.name}: {len(tested)} of {len(rows)} users have 3 interactions or more, and unseen_users "
+            "needs 2 of them, one to hold out and one to train on: add data, lower the filters, or use leave_one_out"
         )
     count = math.ceil(round(share * len(tested), 9))  # .07 x 100 is 7.000000000000001 in binary
     if not 0 < count < len(tested):
