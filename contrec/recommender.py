@@ -22,6 +22,7 @@ from contrec.data.splits import require_training
 from contrec.data.training_cases import NotTaken, bucketed, known_sequences, shuffled, training_cases
 from contrec.evaluation import evaluate
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
+from contrec.memory import rows_at_once
 from contrec.network import ESTIMATES, Batch, Network, RecommenderConfig, config_from_dict
 from contrec.retriever import FacetIndex, TopK, hybrid_scores, hybrid_topk
 from contrec.tokenizers import Tokenizer, make_tokenizer, train_tokenizer
@@ -358,6 +359,11 @@ class Recommender:
 
     def _topk(self, preference: Tensor, facet: np.ndarray, cases: Cases, k: int, text_bonus: float) -> TopK:
         """The k best unseen items of each case; "cosine" stays the cosine where something else is ranked by."""
+        rows = rows_at_once(8 * len(self.catalogue))
+        if len(cases) > rows:
+            blocks = [slice(start, start + rows) for start in range(0, len(cases), rows)]
+            parts = [self._topk(preference[b], facet[b], cases.select(b), k, text_bonus) for b in blocks]
+            return TopK(*(torch.cat(part) for part in zip(*parts, strict=True)))
         seen, items = cases.history_matrix(len(self.catalogue)), self._items()
         if self.config.score == "cosine":
             return hybrid_topk(
