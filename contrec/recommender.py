@@ -21,6 +21,7 @@ from contrec.evaluation import evaluate
 from contrec.files import replacing, seal, sealed
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
 from contrec.language.proof import prove
+from contrec.memory import rows_at_once
 from contrec.network import ESTIMATES, Batch, Network, RecommenderConfig, config_from_dict
 from contrec.retriever import FacetIndex, TopK, hybrid_scores, hybrid_topk
 from contrec.tokenizers import Tokenizer, make_tokenizer, train_tokenizer
@@ -54,12 +55,12 @@ def _check_vectors(name: str, vectors: Tensor, ids: np.ndarray) -> None:
     """DataError unless there is one finite vector for each id."""
     if vectors.ndim != 2 or len(vectors) != len(ids):
         raise DataError(
-            f"the base vectors of {len(ids)} {name} must have shape ({len(ids)}, d), got {tuple(vectors.shape)}"
+            f"base vectors of {len(ids)} {name} must have shape ({len(ids)}, d), got {tuple(vectors.shape)}"
         )
     wrong = ~vectors.isfinite().all(1).cpu().numpy()
     if wrong.any():
         raise DataError(
-            f"the base vectors of {wrong.sum()} of {len(ids)} {name} hold NaN or infinite values, the first is "
+            f"base vectors of {wrong.sum()} of {len(ids)} {name} hold NaN or infinite values, the first is "
             f"{ids[wrong][0]}: give finite embeddings, or leave them out to have them fitted"
         )
 
@@ -363,6 +364,11 @@ class Recommender:
 
     def _topk(self, preference: Tensor, facet: np.ndarray, cases: Cases, k: int, text_bonus: float) -> TopK:
         """The k best unseen items of each case; "cosine" stays the cosine where something else is ranked by."""
+        rows = rows_at_once(8 * len(self.catalogue))
+        if len(cases) > rows:
+            blocks = [slice(start, start + rows) for start in range(0, len(cases), rows)]
+            parts = [self._topk(preference[b], facet[b], cases.select(b), k, text_bonus) for b in blocks]
+            return TopK(*(torch.cat(part) for part in zip(*parts, strict=True)))
         seen, items = cases.history_matrix(len(self.catalogue)), self._items()
         if self.config.score == "cosine":
             return hybrid_topk(

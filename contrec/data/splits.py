@@ -176,16 +176,12 @@ def require_training(split: Split) -> None:
         problem, cure = f"the catalogue has {split.n_items} item", "a ranking needs 2"
     elif not len(split.train_cases) or not np.any((rows >= SHORTEST) & (items >= 2)):
         problem = f"no user has a training case: the longest train history has {rows.max(initial=0)} rows"
-        cure = f"one user at least needs {SHORTEST} rows, of 2 different items, " + (
-            "before the cut in time" if by_time else f"and 2 more that are held out: {SHORTEST + 2} in all"
-        )
+        place = "before the cut in time" if by_time else f"and 2 more that are held out: {SHORTEST + 2} in all"
+        cure = f"one user at least needs {SHORTEST} rows, of 2 different items, {place}"
     elif not len(split.validation):
         problem = "there is no validation case, which chooses the epoch"
-        cure = "one user at least needs " + (
-            "a row in the validation's span of time and one before it"
-            if by_time
-            else "3 rows: one is validation, one test"
-        )
+        rows = "a row in the validation's span of time and one before it" if by_time else "3 rows, 2 of them held out"
+        cure = f"one user at least needs {rows}"
     else:
         return
     raise DataError(
