@@ -77,7 +77,8 @@ def lives(process: int) -> bool:
 def test_two_workers_end_with_a_killed_parent(tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
-    parent = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(paths.root())})
+    environment = {**os.environ, "PYTHONPATH": str(paths.root())}
+    parent = subprocess.Popen([sys.executable, script], env=environment, stderr=subprocess.DEVNULL)
     while len(workers := workers_of(parent.pid)) < 2:
         time.sleep(0.05)
     parent.kill()
