@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import tempfile
 import urllib.request
 from pathlib import Path
+
+from contrec import files
 
 from .. import paths
 from .archives import unreadable
@@ -16,14 +17,9 @@ from .sources import SOURCES, Source
 
 
 def sha256(path: str | Path) -> str:
-    """SHA-256 of a file, hexadecimal.
-
-    Raises:
-        DataError: if the file cannot be read.
-    """
+    """:func:`contrec.files.sha256`; a file that cannot be read is a DataError."""
     try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return files.sha256(path)
     except OSError as error:
         raise unreadable(path, error) from error
 
