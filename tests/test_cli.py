@@ -13,7 +13,8 @@ from contrec import cli, data, paths
 from contrec.cli import make
 from contrec.data import download, table
 from contrec.data.interactions import DataError
-from contrec.study import report, runner
+from contrec.study import config, report, runner
+from contrec.study.parameters import parameters_of
 from contrec.study.runner import Outcome
 
 
@@ -166,7 +167,8 @@ def test_run_takes_a_file_and_its_columns(notebook):
 
 
 def test_the_roles_of_columns_are_those_of_the_reader():
-    assert make.ROLES == (*table.ROLES, "items")
+    assert tuple(make.ROLES) == (*table.ROLES, *config.BESIDE)
+    assert set(make.ROLES.values()) <= set(parameters_of(runner.find_notebook("10")))
 
 
 def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):

@@ -10,8 +10,12 @@ from pathlib import Path
 from contrec import paths
 from contrec.cli.text import fail, say, table
 
-# What a column of an own file may hold, as in contrec.data.table.ROLES; "items" is a file
-ROLES = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event", "items")
+# What is said of a file of one's own, as in contrec.data.table.load -> the parameter of 10_your_own_data
+COLUMNS = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event")
+ROLES = {
+    **{role: f"{role}_column" for role in COLUMNS},
+    "events": "events", "items": "items_path", "items_id": "items_id_column",
+}  # fmt: skip
 
 
 def study(options) -> int:
@@ -97,7 +101,9 @@ def columns_of(options) -> dict[str, str]:
     columns = {role: getattr(options, f"column_{role}") for role in ROLES}
     columns = {role: name for role, name in columns.items() if name is not None}
     if columns and options.path is None:
-        raise ValueError(f"--{next(iter(columns))} is about a file of your own: name that with --path FILE")
+        raise ValueError(
+            f"--{next(iter(columns)).replace('_', '-')} is about a file of your own: name that with --path FILE"
+        )
     return columns
 
 
@@ -256,7 +262,7 @@ def run(options) -> int:
     source = find_notebook(options.notebook)
     columns = columns_of(options)
     own_file = {} if options.path is None else {"path": options.path}
-    own_file |= {f"{role}_path" if role == "items" else f"{role}_column": name for role, name in columns.items()}
+    own_file |= {ROLES[role]: name for role, name in columns.items()}
     parameters = read_parameters(source, [*own_file.items(), *options.parameters])
     folder = paths.artifacts() / "notebooks" / source.stem
     outcome = run_notebook(str(source), parameters, folder, progress=sys.stderr.isatty())

@@ -42,7 +42,8 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
         source: "raw": the official archive. "released": the authors' split files, in their order and without times.
             "sample": a 25 % sample of Software. None: the first that ``SOURCES_OF`` names.
         settings: of the loader: ``seed`` (order of rows with equal times), ``download`` (False: never fetch),
-            ``progress``; for "planted" ``n_users``, ``n_items``, ``seed``; for "table" ``path`` and column names.
+            ``progress``; for "planted" ``n_users``, ``n_items``, ``seed``; for "table" those of
+            :func:`contrec.data.table.load`.
 
     Raises:
         ValueError: for an unknown name or source.
@@ -50,9 +51,10 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     """
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
-    _check_path(name, settings.get("path"))
+    _check_path(name, settings.get("path"), settings.get("items"))
     if name != "table":
         settings.pop("path", None)
+        settings.pop("items", None)
     if name in ("planted", "table"):
         from . import planted, table
 
@@ -80,24 +82,23 @@ def inputs(name: str, source: str | None = None, path=None, items=None) -> dict[
 
     Args:
         name, source: as in :func:`load`.
-        path, items: the files of "table".
+        path, items: the files of "table": interactions, and texts of items.
     """
     from . import amazon, download, lastfm, table
 
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
-    _check_path(name, path)
+    _check_path(name, path, items)
     if name == "table":
         from pathlib import Path
 
-        files = [Path(file) for file in (path, items) if file is not None]
-        for file in files:
-            table.check_file(file)
-        # a second file of the same name stands under its role
-        return {
-            ("items" if n and file.name == files[0].name else file.name): download.sha256(file)
-            for n, file in enumerate(files)
-        }
+        hashes = {}
+        for file in (path, items):
+            if file is not None:
+                table.check_file(file)
+                name = Path(file).name
+                hashes[f"items: {name}" if name in hashes else name] = download.sha256(file)
+        return hashes
     extra = ()
     if source == "released":  # side information that the loader adds from a raw archive when it is here
         extra = {"lastfm": lastfm.FILES, "beauty": amazon.FILES["beauty"][1:]}.get(name.removesuffix("_positive"), ())
@@ -136,11 +137,14 @@ def _files(name: str, source: str) -> tuple[str, ...]:
     return tuple(files[name] if name in files else amazon.FILES[name])
 
 
-def _check_path(name: str, path) -> None:
+def _check_path(name: str, path, items=None) -> None:
     if name == "table" and path is None:
         raise DataError("dataset 'table' is a file of your own: name it with path='my.csv' (.csv or .parquet)")
-    if name != "table" and path is not None:
-        raise DataError(f"dataset {name!r} has no path, got {str(path)!r}; a file of your own is dataset 'table'")
+    for label, value in (("path", path), ("items", items)):
+        if name != "table" and value is not None:
+            raise DataError(
+                f"dataset {name!r} has no {label}, got {str(value)!r}; a file of your own is dataset 'table'"
+            )
 
 
 def _source(name: str, source: str | None) -> str:
