@@ -115,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
         "with - in front: --history=-5,-7",
     )  # fmt: skip
     who.add_argument("--all", action="store_true", help="every user; needs --out")
+    _own_file(recommend, "; with --user ID or --all: for those in it, who need not be the run's", "-column")
     recommend.add_argument(
         "--out", type=Path, metavar="FILE",
         help="write a .parquet or .csv file; in .csv an apostrophe stands before texts that begin with = + - @, which "
@@ -155,7 +156,10 @@ def _add(commands, name: str, do, text: str) -> argparse.ArgumentParser:
 
 
 def _own_file(command: argparse.ArgumentParser, remark: str, ending: str = "") -> None:
-    """``--path`` and what is said of its columns: options.path, and options.column_ROLE for each of ``make.ROLES``."""
+    """``--path`` and what is said of its columns: options.path, and options.column_ROLE for roles of ``make.ROLES``.
+
+    With an ``ending`` of the options only those that a history needs.
+    """
     group = command.add_argument_group("a file of your own")
     columns = (
         "columns user, item, timestamp and, where known, rating, title, brand, category, under usual names or yours"
@@ -167,7 +171,7 @@ def _own_file(command: argparse.ArgumentParser, remark: str, ending: str = "") -
         "items": ("FILE", "a second file, one item a row, with title, brand and category"),
         "items_id": ("COLUMN", "your name of its id column"),
     }
-    for role in make.ROLES:
+    for role in ("user", "item", "timestamp", "event", "events") if ending else make.ROLES:
         metavar, what = beside.get(role, ("COLUMN", f"your name of the column {role}"))
         name = f"--{role.replace('_', '-')}{ending if metavar == 'COLUMN' else ''}"
         group.add_argument(name, dest=f"column_{role}", metavar=metavar, help=what)

@@ -18,7 +18,7 @@ from contrec.network import RecommenderConfig
 from contrec.tokenizers import TokenizerConfig
 from contrec.training import TrainingConfig
 
-# What :func:`contrec.data.table.load` takes besides names of columns: events that count, items' texts and their id column
+# What :func:`contrec.data.table.load` takes beside columns: events that count, a file of items and its id column
 BESIDE = ("events", "items", "items_id")
 MAX_SEED = 90_000_000  # (seed * 1_000_003 + epoch) * 100_003 + batch, the seed of a batch's noise, has 63 bits
 MODELS = ("contrec", "deftrec")
