@@ -1,19 +1,26 @@
 """The command line: what each subcommand asks of the package, and one line for each mistake."""
 
+import gzip
+import io
+import json
+import lzma
 import re
 import subprocess
 import sys
 import types
+import zipfile
+import zlib
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from contrec import cli, data, paths
-from contrec.cli import make
+from contrec.cli import make, text
 from contrec.data import download, table
 from contrec.data.interactions import DataError
-from contrec.study import report, runner
+from contrec.study import config, report, runner
+from contrec.study.parameters import parameters_of
 from contrec.study.runner import Outcome
 
 
@@ -31,7 +38,7 @@ def runs(monkeypatch):
 
         return call
 
-    for name in ("train_runs", "list_runs", "compare", "recommend"):
+    for name in ("train_runs", "list_runs", "compare", "recommend", "recommend_strangers"):
         setattr(module, name, answer(name))
     for name in ("runs", "lookup"):
         monkeypatch.setitem(sys.modules, f"contrec.study.{name}", module)
@@ -166,7 +173,8 @@ def test_run_takes_a_file_and_its_columns(notebook):
 
 
 def test_the_roles_of_columns_are_those_of_the_reader():
-    assert make.ROLES == (*table.ROLES, "items")
+    assert tuple(make.ROLES) == (*table.ROLES, *config.BESIDE)
+    assert set(make.ROLES.values()) <= set(parameters_of(runner.find_notebook("10")))
 
 
 def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):
@@ -243,6 +251,64 @@ def test_an_expected_error_is_one_line(runs, capsys, error):
     assert "Traceback" in capsys.readouterr().err
 
 
+ARROW, SAFETENSORS = (type("E", (Exception,), {"__module__": name}) for name in ("pyarrow.lib", "safetensors._rust"))
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        *((kind("bad"), "a file that was read is damaged") for kind in (EOFError, zlib.error, lzma.LZMAError)),
+        *((kind("bad"), "a file that was read is damaged") for kind in (zipfile.BadZipFile, ARROW, SAFETENSORS)),
+        (MemoryError(), "too little memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate"), "too little memory"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "invalid start byte"),
+        (json.JSONDecodeError("Expecting value", "", 0), "Expecting value"),
+        (gzip.BadGzipFile("Not a gzipped file"), "Not a gzipped file"),
+    ],
+)
+def test_what_a_file_can_cause_is_one_line(runs, capsys, error, says):
+    def fail():
+        raise error
+
+    runs.list_runs = fail
+    assert cli.main(["runs"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("contrec: ") and says in said and said.count("\n") == 1
+
+
+STEERING = "a\x1b[31m\r\x07\x9b\u202e\u2066\u2028\ufeffb"
+ESCAPED = r"a\x1b[31m\r\x07\x9b\u202e\u2066\u2028\ufeffb"
+
+
+def test_what_steers_a_terminal_is_shown_instead(runs, capsys):
+    runs.list_runs = lambda: pd.DataFrame({STEERING: [STEERING, "c\nd\te"], "n": [1, 2], "x": [0.5, None]})
+    assert cli.main(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [ESCAPED, "n", "x"] and lines[1].split() == [ESCAPED, "1", "0.5000"]
+    assert lines[2].split() == [r"c\nd\te", "2", "-"] and len({len(line) for line in lines}) == 1
+    assert text.fail(STEERING) == 2 and ESCAPED.replace(r"\r", " ")[:9] in capsys.readouterr().err
+    assert text.visible("a\ud800") == r"a\ud800"  # half a character cannot be printed
+    assert text.visible("é 漢 👩\u200d🔬 عربي\n") == "é 漢 👩\u200d🔬 عربي\n"  # what is no control stays
+
+
+def test_a_terminal_of_few_letters_gets_escapes(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    text.say("é 漢")
+    assert stream.buffer.getvalue() == rb"\xe9 \u6f22" + b"\n"
+
+
+def test_a_spreadsheet_gets_texts_and_no_formulas():
+    cells = ["=1+1", "+1", "-5", "@x", "\tx", "\rx", "a=b", "", "5"]
+    frame = pd.DataFrame({"=id": cells, "n": [-1, *range(8)], "x": [-0.5] * 9})
+    safe = text.for_spreadsheets(frame)
+    assert safe["'=id"].tolist() == ["'=1+1", "'+1", "'-5", "'@x", "'\tx", "'\rx", "a=b", "", "5"]
+    assert safe.n.tolist() == frame.n.tolist() and safe.x.tolist() == frame.x.tolist()
+    assert frame["=id"].tolist() == cells
+    kinds = [pd.Series(["=a"], dtype=kind) for kind in ("string", "category", object)]
+    assert [text.for_spreadsheets(kind.to_frame("a")).a[0] for kind in kinds] == ["'=a"] * 3
+
+
 def test_a_defect_is_not_hidden(runs):
     runs.list_runs = lambda: 1 / 0
     with pytest.raises(ZeroDivisionError):
@@ -280,7 +346,10 @@ def results(models):
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize(("floor", "says"), [(0.9, "ease ranks best here. It is a rule"), (0.1, "")])
+@pytest.mark.parametrize(
+    ("floor", "says"),
+    [(0.9, "ease ranks best here: a rule or a part, which `contrec recommend` cannot ask yet"), (0.1, "")],
+)
 def test_a_study_of_an_own_table_ends_with_an_answer(executed, runs, monkeypatch, tmp_path, capsys, floor, says):
     file = tmp_path / "my.csv"
     rows = [f"-u{u},i{(3 * u + k) % 12},{1600000000 + k},a" for u in range(1, 9) for k in range(6)]

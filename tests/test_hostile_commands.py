@@ -91,7 +91,6 @@ CASES = [
     ("study --path damaged.csv.gz", "damaged.csv.gz"),
     ("study --path damaged.csv.bz2", "damaged.csv.bz2"),
     ("study --path damaged.csv.xz", "damaged.csv.xz"),
-    ("study --path text.csv.gz", "text.csv.gz"),
     ("study --path damaged.parquet", "damaged.parquet"),
     ("study --path text.parquet", "text.parquet"),
     ("study --path bytes.csv", "bytes.csv"),
@@ -144,6 +143,9 @@ CASES = [
     ("recommend abc --user 1 -k 0", "k must be a whole number of at least 1, got 0"),
     ("recommend abc --user 1 -k -1", "k must be a whole number of at least 1, got -1"),
     ("recommend abc --user 1 -k ten", "a whole number is wanted, got 'ten'"),
+    ("recommend abc --user 1 --user-column who", "--user-column is about a file of your own"),
+    ("recommend abc --history 1 --path good.csv", "--history is a stranger's own: leave out --path"),
+    ("recommend abc --user 1 --path no.csv", "run 'abc' names 0 runs"),
     ("recommend abc --all", "--all needs --out FILE.parquet"),
     ("recommend abc --all --out x.pkl", "--out must end in .parquet or .csv, got x.pkl"),
     ("recommend abc --all --out folder.csv", "--out must name a file, and folder.csv is a folder"),
@@ -167,7 +169,7 @@ def prepare(folder: Path) -> None:
     """Files that the commands name, in ``folder``."""
     texts = {
         "good.csv": TABLE, "empty.csv": "", "header.csv": "user,item,timestamp\n", "text.parquet": TABLE,
-        "text.csv.gz": TABLE, "nojson.ipynb": "# %% x", "list.ipynb": "[1]", "syntax.ipynb": notebook("a = ("),
+        "nojson.ipynb": "# %% x", "list.ipynb": "[1]", "syntax.ipynb": notebook("a = ("),
         "computed.ipynb": notebook("a = 1 + 1"), "bare.ipynb": notebook("a = 1", metadata={}),
         "form.ipynb": notebook("a = 1", outputs="none"),
     }  # fmt: skip

@@ -8,7 +8,9 @@ import shutil
 import time
 from pathlib import Path
 
+from contrec.cli.make import columns_of
 from contrec.cli.text import fail, for_spreadsheets, say, table
+from contrec.paths import absolute
 
 BENCH_STAGES = ("train-step", "generate", "prompts", "insert", "sample", "rank", "metrics", "prep", "epochs")
 
@@ -61,10 +63,18 @@ def recommend(options) -> int:
         raise ValueError("--all needs --out FILE.parquet (or .csv)")
     if options.out is not None:
         _check_out(options.out)  # told now rather than after all users were asked
-    from contrec.study.lookup import recommend
+    from contrec.study.lookup import recommend, recommend_strangers
 
+    columns = columns_of(options, "-column")
     users = None if options.user is None else [options.user]
-    found = recommend(options.run, users=users, history=options.history, all=options.all, k=options.k)
+    if options.path is None:
+        found = recommend(options.run, users=users, history=options.history, all=options.all, k=options.k)
+    elif options.history is not None:
+        raise ValueError("--history is a stranger's own: leave out --path, which names a file of strangers")
+    else:
+        found, left_out = recommend_strangers(options.run, absolute(options.path), columns, users, options.k)
+        rows, others = left_out["rows"], left_out["users"]
+        say(f"left out: {rows} rows of items that the run does not know, and {others} users who have no others")
     if options.out is None:
         say(table(found))
         return 0

@@ -10,8 +10,12 @@ from pathlib import Path
 from contrec import paths
 from contrec.cli.text import fail, say, table
 
-# What a column of an own file may hold, as in contrec.data.table.ROLES; "items" is a file
-ROLES = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event", "items")
+# What is said of a file of one's own, as in contrec.data.table.load -> the parameter of 10_your_own_data
+COLUMNS = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event")
+ROLES = {
+    **{role: f"{role}_column" for role in COLUMNS},
+    "events": "events", "items": "items_path", "items_id": "items_id_column",
+}  # fmt: skip
 
 
 def study(options) -> int:
@@ -92,12 +96,18 @@ def study(options) -> int:
     return fail(f"{len(failed)} failed: {', '.join(str(o.path) for o in failed)}", 1) if failed else 0
 
 
-def columns_of(options) -> dict[str, str]:
-    """How the columns of the file in ``--path`` are called, by role, as far as that was said."""
-    columns = {role: getattr(options, f"column_{role}") for role in ROLES}
+def columns_of(options, ending: str = "") -> dict[str, str]:
+    """How the columns of the file in ``--path`` are called, by role, as far as that was said.
+
+    Args:
+        ending: of the options that name columns.
+    """
+    columns = {role: getattr(options, f"column_{role}", None) for role in ROLES}
     columns = {role: name for role, name in columns.items() if name is not None}
     if columns and options.path is None:
-        raise ValueError(f"--{next(iter(columns))} is about a file of your own: name that with --path FILE")
+        role = next(iter(columns))
+        option = role.replace("_", "-") + (ending if role in COLUMNS else "")
+        raise ValueError(f"--{option} is about a file of your own: name that with --path FILE")
     return columns
 
 
@@ -139,11 +149,12 @@ def _answer(found, config) -> None:
     ranking = best_first(found)
     say(table(ranking.drop(columns="run")))
     best, own = ranking.iloc[0], ranking[ranking.model.isin(MODELS)].iloc[0]
-    if best.model not in MODELS:
+    metrics = ["HR@10", "NDCG@10"]
+    if best.model not in MODELS and tuple(best[metrics]) > tuple(own[metrics]):
         say(
-            f"\n{best.model} ranks best here. It is a rule or a part, to compare with: `contrec recommend` asks "
-            f"trained models. The best of those is {own.model} {own.recipe}, HR@10 {own['HR@10']:.4f} against "
-            f"{best['HR@10']:.4f}."
+            f"\n{best.model} ranks best here: a rule or a part, which `contrec recommend` cannot ask yet. It asks "
+            f"trained models; the best of those is {own.model} {own.recipe}, HR@10 {own['HR@10']:.4f} against "
+            f"{best['HR@10']:.4f}, NDCG@10 {own['NDCG@10']:.4f} against {best['NDCG@10']:.4f}."
         )
     user = f"--user={load_split(config).train.user_ids[0]}"
     say(f"\nrecommendations of {own.model} {own.recipe}, seed {own.seed}:")
@@ -256,7 +267,7 @@ def run(options) -> int:
     source = find_notebook(options.notebook)
     columns = columns_of(options)
     own_file = {} if options.path is None else {"path": options.path}
-    own_file |= {f"{role}_path" if role == "items" else f"{role}_column": name for role, name in columns.items()}
+    own_file |= {ROLES[role]: name for role, name in columns.items()}
     parameters = read_parameters(source, [*own_file.items(), *options.parameters])
     folder = paths.artifacts() / "notebooks" / source.stem
     outcome = run_notebook(str(source), parameters, folder, progress=sys.stderr.isatty())

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         help="planted (default) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software | table "
         "(your own, with --path)",
     )
-    _own_file(study, "", "; trained, evaluated and ranked without notebooks")
+    _own_file(study, "; trained, evaluated and ranked without notebooks")
     study.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
     recipes = "paper (default of --ablation) | released | tuned (default)"
     study.add_argument("--recipes", type=_listed, metavar="NAME,...", help=recipes)
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         help="one of the notebook's parameters, such as -p dataset lastfm -p seeds 0,1; may be repeated. A text stays "
         "as it is (1_2, 007), a relative path starts in this folder",
     )  # fmt: skip
-    _own_file(run, "", ", as of 10_your_own_data: short for -p path FILE -p user_column NAME ...")
+    _own_file(run, ", for 10_your_own_data: short for -p path FILE -p user_column NAME ...")
 
     report = _add(commands, "report", make.report, "write the report of a study from what is there")
     report.add_argument("--datasets", type=_listed, default=["planted"], metavar="NAME,...", help="default: planted")
@@ -115,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
         "with - in front: --history=-5,-7",
     )  # fmt: skip
     who.add_argument("--all", action="store_true", help="every user; needs --out")
+    _own_file(recommend, "; with --user ID or --all: for those in it, who need not be the run's", "-column")
     recommend.add_argument(
         "--out", type=Path, metavar="FILE",
         help="write a .parquet or .csv file; in .csv an apostrophe stands before texts that begin with = + - @, which "
@@ -154,15 +155,26 @@ def _add(commands, name: str, do, text: str) -> argparse.ArgumentParser:
     return sub
 
 
-def _own_file(command: argparse.ArgumentParser, ending: str, remark: str) -> None:
-    """``--path`` and an option for each column of a file of one's own: options.path, options.columns by role."""
+def _own_file(command: argparse.ArgumentParser, remark: str, ending: str = "") -> None:
+    """``--path`` and what is said of its columns: options.path, and options.column_ROLE for roles of ``make.ROLES``.
+
+    With an ``ending`` of the options only those that a history needs.
+    """
     group = command.add_argument_group("a file of your own")
-    columns = "columns user, item, timestamp and, where known, rating, title, brand, category"
+    columns = (
+        "columns user, item, timestamp and, where known, rating, title, brand, category, under usual names or yours"
+    )
     group.add_argument("--path", metavar="FILE", help=f"your interactions, one a row: {columns}{remark}")
-    for role in make.ROLES:
-        what = "a second file, with the items' texts, joined by item" if role == "items" else f"your name of {role}"
-        metavar = "FILE" if role == "items" else "COLUMN"
-        group.add_argument(f"--{role}{ending}", dest=f"column_{role}", metavar=metavar, help=what)
+    beside = {
+        "event": ("COLUMN", "your name of the column with the kind of event"),
+        "events": ("VALUE|...", "which of its values count; default: all"),
+        "items": ("FILE", "a second file, one item a row, with title, brand and category"),
+        "items_id": ("COLUMN", "your name of its id column"),
+    }
+    for role in ("user", "item", "timestamp", "event", "events") if ending else make.ROLES:
+        metavar, what = beside.get(role, ("COLUMN", f"your name of the column {role}"))
+        name = f"--{role.replace('_', '-')}{ending if metavar == 'COLUMN' else ''}"
+        group.add_argument(name, dest=f"column_{role}", metavar=metavar, help=what)
 
 
 def _type(read: Callable, wanted: str) -> Callable:

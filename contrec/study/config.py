@@ -17,6 +17,8 @@ from contrec.network import RecommenderConfig
 from contrec.tokenizers import TokenizerConfig
 from contrec.training import TrainingConfig
 
+# What :func:`contrec.data.table.load` takes beside columns: events that count, a file of items and its id column
+BESIDE = ("events", "items", "items_id")
 MODELS = ("contrec", "deftrec")
 TITLES = {"contrec": "ContRec", "deftrec": "DeftRec"}
 NAMES = {
@@ -181,7 +183,7 @@ class Config:
     seeds: tuple[int, ...]
     recommender: RecommenderConfig
     path: str | None = None  # of dataset "table", absolute
-    columns: dict[str, str] = dataclasses.field(default_factory=dict)  # of that file, as far as they have other names
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)  # of that file, as far as they were named
 
     @classmethod
     def from_parameters(
@@ -196,8 +198,8 @@ class Config:
             dataset, source, split: see :func:`contrec.data.load` and :func:`contrec.data.split`.
             seeds: one training run each.
             path: file of dataset "table"; a relative one starts in the folder that is worked in.
-            columns: how its columns are called, by role (:data:`contrec.data.table.ROLES`), and under "items" a second
-                file with the items' texts; None keeps a role's own name.
+            columns: how its columns are called, by role (:data:`contrec.data.table.ROLES`), and :data:`BESIDE`; None:
+                found by usual names.
             **settings: single settings, by their own name where it is unique ("n_tokens") or with their stage and a
                 double underscore ("training__lr"); None keeps the recipe's value.
 
@@ -277,7 +279,7 @@ def _own_file(dataset: str, path, columns: dict) -> tuple[str | None, dict[str, 
                 raise DataError(f"dataset {dataset!r} has no {what}; a file of your own is dataset 'table'")
         return None, {}
     for role in columns:
-        one_of("column", role, (*ROLES, "items"))
+        one_of("column", role, (*ROLES, *BESIDE))
     if path is None:
         raise DataError("dataset 'table' is a file of your own: name it with path='my.csv'")
     if "items" in columns:
@@ -285,7 +287,7 @@ def _own_file(dataset: str, path, columns: dict) -> tuple[str | None, dict[str, 
     for file in (path, columns.get("items")):
         if file is not None:
             check_file(paths.absolute(file))
-    return str(paths.absolute(path)), {role: name for role, name in columns.items() if name != role}
+    return str(paths.absolute(path)), columns
 
 
 def apply(config: RecommenderConfig, settings: dict) -> RecommenderConfig:

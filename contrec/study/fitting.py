@@ -33,7 +33,7 @@ def store() -> Store:
 def data_key(config: Config) -> dict:
     """What the split is made from: names, the SHA-256 of every file read, and the version of the code.
 
-    Of a file of one's own also how its columns are called, where they have other names than their roles.
+    Of a file of one's own also how its columns are called, as far as they were named.
     """
     files = config.inputs()
     names = {"dataset": config.dataset, "source": config.source, "split": config.split}

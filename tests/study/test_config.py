@@ -164,10 +164,10 @@ def test_an_own_file_is_known_by_its_absolute_path_and_its_other_names(tmp_path,
         (tmp_path / name).write_text("user,item,timestamp\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    columns = {"user": "who", "item": "item", "title": None, "items": "~/movies.csv"}
+    columns = {"user": "who", "title": None, "items": "~/movies.csv"}
     config = make(dataset="table", path="my.csv", columns=columns)
     assert config.path == str(tmp_path / "my.csv")
-    assert config.columns == {"user": "who", "items": str(tmp_path / "movies.csv")}  # the default names say nothing new
+    assert config.columns == {"user": "who", "items": str(tmp_path / "movies.csv")}
     assert config.own_file == {"path": config.path, **config.columns}
     assert list(config.inputs()) == ["my.csv", "movies.csv"]
     again = Config(**asdict(config) | {"recommender": config.recommender})
@@ -182,7 +182,7 @@ def test_columns_name_the_data_and_paths_do_not(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "my.csv").write_text(rows)
     key = lambda folder, **columns: data_key(make(dataset="table", path=tmp_path / folder / "my.csv", columns=columns))  # noqa: E731
-    assert key("a") == key("b") == key("a", user="user") and "columns" not in key("a")
+    assert key("a") == key("b") and "columns" not in key("a")
     assert key("a", user="who") != key("a") and key("a", user="who")["columns"] == {"user": "who"}
 
 
