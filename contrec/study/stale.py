@@ -36,7 +36,7 @@ def _of(path: Path, marks: pd.DataFrame) -> pd.DataFrame:
 
 def _name(path: Path) -> str | None:
     """What marks call a file; None outside the two folders."""
-    path = Path(path)
+    path = Path(path).absolute()
     if path.is_relative_to(paths.figures()):
         return f"figures/{path.stem}"
     if not path.is_relative_to(paths.reproduced()):
