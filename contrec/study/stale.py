@@ -73,6 +73,11 @@ def reason(path: Path) -> str:
     return "; ".join(f"stale since {m.since}: {m.reason}" for m in marks(path).itertuples(index=False))
 
 
+def among(evaluations) -> bool:
+    """Whether one of them was read from stale ranks (:func:`contrec.study.ranks.read_ranks`)."""
+    return any(e.counts.get("stale") for e in evaluations)
+
+
 def shown(text: str, stale: bool) -> str:
     """A number as a table shows it."""
     return f"{text}, stale" if stale else text
