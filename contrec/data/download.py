@@ -92,7 +92,9 @@ def fetch(file: str, source: Source, target: Path, *, progress: bool = False) ->
         _check(file, source, part)
         part.chmod(0o644)
         os.replace(part, target)
-    except (OSError, http.client.HTTPException) as error:
+    except DataError:
+        raise
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a length that is no number
         raise DataError(f"{file} could not be fetched ({error}); {_cure(file, source)}") from error
     finally:
         if part is not None:

@@ -24,21 +24,23 @@ def _table(path: Path, member: str, encoding: str, columns: dict[str, type]):
     import pandas as pd
 
     text = io.StringIO(read_member(path, member, encoding))
-    options = {"quoting": csv.QUOTE_NONE, "keep_default_na": False, "skip_blank_lines": False}
+    texts = {name: str for name, kind in columns.items() if kind is str}
+    options = {"quoting": csv.QUOTE_NONE, "keep_default_na": False, "skip_blank_lines": False, "low_memory": False}
     try:
-        table = pd.read_csv(text, sep="\t", dtype=str, **options)
+        table = pd.read_csv(text, sep="\t", dtype=texts, **options)
     except ValueError as error:  # a line with too many cells, which the message names
         raise damaged(path, f"{member} is no table ({' '.join(str(error).split())})") from error
     if list(table.columns)[: len(columns)] != list(columns) or not isinstance(table.index, pd.RangeIndex):
         raise damaged(path, f"{member} must begin with the columns {', '.join(columns)}")
     bad = table.isna().any(axis=1)
-    for name in (name for name, kind in columns.items() if kind is int):
-        numbers = pd.to_numeric(table[name], errors="coerce")
+    whole = [name for name in columns if name not in texts]
+    for name in whole:
+        values = table[name] if table[name].dtype.kind in "if" else table[name].astype(str)
+        numbers = pd.to_numeric(values, errors="coerce")
         bad |= ~(numbers.abs() < 2**53) | (numbers % 1 != 0)
         table[name] = numbers.where(~bad, 0).astype(np.int64)
     if bad.any():
-        whole = ", ".join(name for name, kind in columns.items() if kind is int)
-        problem = f"{member} has too few cells, or no whole number as {whole}"
+        problem = f"{member} has too few cells, or no whole number as {', '.join(whole)}"
         raise damaged(path, problem, int(bad.to_numpy().argmax()) + 2)
     return table[list(columns)]
 

@@ -50,23 +50,30 @@ def load(
         seed=seed,
         name="ml1m (raw)",
     )
-    movies = read_member(path, "ml-1m/movies.dat", "latin-1").splitlines()
+    return interactions, make_catalogue(interactions.item_ids, *read_movies(path))
+
+
+def _lines(path: Path, member: str) -> list[str]:
+    return read_member(path, f"ml-1m/{member}", "latin-1").replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
+def read_movies(path: Path) -> tuple[dict, None, dict]:
+    """Title by MovieID, no brands, genres by MovieID."""
     titles, genres = {}, {}
-    for number, line in enumerate(movies, start=1):
+    for number, line in enumerate(_lines(path, "movies.dat"), start=1):
         cells = line.split("::")
         if len(cells) != 3:
             raise damaged(path, "movies.dat is not MovieID::Title::Genres", number)
         titles[cells[0]], genres[cells[0]] = cells[1], cells[2].split("|")
-    return interactions, make_catalogue(interactions.item_ids, titles, None, genres)
+    return titles, None, genres
 
 
 def read_ratings(path: Path) -> np.ndarray:
     """UserID, MovieID, Rating (1..5) and Timestamp (s) of all rows, int64, shape (1000209, 4)."""
-    text = read_member(path, "ml-1m/ratings.dat", "latin-1").replace("\r\n", "\n").removesuffix("\n")
-    lines = text.split("\n")
+    lines = _lines(path, "ratings.dat")
     bad = next((n for n, line in enumerate(lines, start=1) if not _RATING.fullmatch(line)), None)
     if bad is not None:
         raise damaged(path, "ratings.dat is not UserID::MovieID::Rating::Timestamp with ratings 1 to 5", bad)
     if len(lines) != N_RATINGS:
         raise damaged(path, f"ratings.dat has {len(lines)} rows, expected {N_RATINGS}")
-    return np.array(text.replace("::", " ").split(), dtype=np.int64).reshape(-1, 4)
+    return np.array(" ".join(lines).replace("::", " ").split(), dtype=np.int64).reshape(-1, 4)

@@ -147,7 +147,7 @@ def _catalogue(name: str, item_ids: np.ndarray, table) -> Catalogue:
     if name == "software":  # its category column is the brand
         return make_catalogue(item_ids, titles, dict(zip(item_ids, map(amazon.clean_brand, columns["category"]))))
     if name == "games":  # the category path with the brand appended last
-        split = [_path_and_brand(c) for c in columns["category"]]
+        split = [path_and_brand(c) for c in columns["category"]]
         leaves = {i: path[-1:] for i, (path, _) in zip(item_ids, split)}
         return make_catalogue(item_ids, titles, {i: b for i, (_, b) in zip(item_ids, split)}, leaves)
     meta = amazon.FILES["beauty"][1]
@@ -162,7 +162,7 @@ def _catalogue(name: str, item_ids: np.ndarray, table) -> Catalogue:
     return make_catalogue(item_ids, titles, dict(zip(item_ids, columns.get("brand", ()))), leaves)
 
 
-def _path_and_brand(text: str) -> tuple[list[str], str]:
+def path_and_brand(text: str) -> tuple[list[str], str]:
     """Games' "Video Games, PC, Games, Ubisoft" into path and brand, between which mark-up and advertising may stand."""
     *path, brand = text.split(", ") if text else [""]
     path = takewhile(lambda part: not part.startswith("<"), path)

@@ -89,7 +89,7 @@ def _against_full(name: str, kept: Kept, metric: str) -> dict:
         values = np.mean([e.per_user(metric) for e in own.values()], axis=0)
         row["value"] = values.mean()
         row["low"], row["high"] = np.percentile(bootstrap_means(values[:, None]), [2.5, 97.5])
-    row["stale"] = any(e.counts.get("stale") for e in own.values())
+    row["stale"] = stale.among(own.values())
     both = sorted(own.keys() & whole.keys())
     row["n_paired"] = len(both)
     if both and name != "full":

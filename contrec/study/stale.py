@@ -32,7 +32,7 @@ def marks(path: Path | None = None) -> pd.DataFrame:
 
 def _name(path: Path) -> str | None:
     """What marks call a file; None outside the two folders."""
-    path = Path(path)
+    path = Path(path).absolute()
     if path.is_relative_to(paths.figures()):
         return f"figures/{path.stem}"
     if not path.is_relative_to(paths.reproduced()):
@@ -66,6 +66,11 @@ def note(path: Path) -> str:
 def reason(path: Path) -> str:
     """Why a table or figure is stale, and since when; "" if it is not."""
     return "; ".join(f"stale since {m.since}: {m.reason}" for m in marks(path).itertuples(index=False))
+
+
+def among(evaluations) -> bool:
+    """Whether one of them was read from stale ranks (:func:`contrec.study.ranks.read_ranks`)."""
+    return any(e.counts.get("stale") for e in evaluations)
 
 
 def shown(text: str, stale: bool) -> str:

@@ -164,6 +164,10 @@ def rated(what: str, ratings: str) -> Hostile:
     return Hostile(f"MovieLens: {what}", "ml.zip", make_zip(**{"ml-1m/ratings.dat": ratings}), movielens.read_ratings)
 
 
+def filmed(what: str, movies: str) -> Hostile:
+    return Hostile(f"movies: {what}", "ml.zip", make_zip(**{"ml-1m/movies.dat": movies}), movielens.read_movies, 1)
+
+
 GOOD = json.dumps(REVIEW).encode() + b"\n"
 HEAD = "org_id remap_id\n"
 SAMPLE_HEAD = "row,reviewerID,asin,overall,verified,unixReviewTime\n"
@@ -321,6 +325,7 @@ HOSTILE = [
     tagged("another header", None, times="user\titem\ttag\ttime\r\n1\t2\t3\t4\r\n"),
     tagged("a word as user", 2, times="userID\tartistID\ttagID\ttimestamp\nx\t2\t3\t1000\n"),
     tagged("a fraction as tag", 2, times="userID\tartistID\ttagID\ttimestamp\n1\t2\t3.5\t1000\n"),
+    tagged("true as time", 2, times="userID\tartistID\ttagID\ttimestamp\n1\t2\t3\tTrue\n"),
     tagged("NaN as time", 2, times="userID\tartistID\ttagID\ttimestamp\n1\t2\t3\tnan\n"),
     tagged("a time of 30 digits", 2, times="userID\tartistID\ttagID\ttimestamp\n1\t2\t3\t" + "9" * 30 + "\n"),
     tagged("a cell too few", 3, times=LASTFM["user_taggedartists-timestamps.dat"] + "1\t2\t3\r\n"),
@@ -346,6 +351,10 @@ HOSTILE = [
     rated("commas", "1,2,5,4\n"),
     rated("too few rows", "1::2::5::4\n1::3::5::4\n"),
     rated("nothing", ""),
+    filmed("a cell too few", "1::Toy Story\n"),
+    filmed("a cell too many", "1::Toy Story::1995::Comedy\n"),
+    filmed("tabs", "1\tToy Story\tComedy\n"),
+    filmed("a blank line", "\n1::Toy Story::Comedy\n"),
 ]  # fmt: skip
 
 

@@ -67,6 +67,9 @@ def test_interrupted_download_leaves_nothing(world, monkeypatch):
     monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: Broken())
     with pytest.raises(DataError, match="4 of 1000 bytes arrived.*by hand"):
         locate(FILE)
+    monkeypatch.setattr(Broken, "headers", {"Content-Length": "many"})
+    with pytest.raises(DataError, match="could not be fetched .*'many'.*by hand"):
+        locate(FILE)
     assert list(raw.iterdir()) == []
 
 

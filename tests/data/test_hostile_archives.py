@@ -3,15 +3,15 @@
 import gzip
 import importlib.util
 import random
-import resource
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from contrec.data import DataError, archives
-from contrec.data.archives import read_json_lines, read_member
+from contrec.data.archives import LINE_BYTES, MEMBER_BYTES, read_json_lines, read_member
 
 _spec = importlib.util.spec_from_file_location("hostile_archives", Path(__file__).with_name("hostile_archives.py"))
 hostile_archives = sys.modules["hostile_archives"] = importlib.util.module_from_spec(_spec)
@@ -58,10 +58,12 @@ def test_a_line_of_gigabytes_takes_no_memory(tmp_path):
     path = tmp_path / "bomb.json.gz"
     block = gzip.compress(b" " * 2**24)
     path.write_bytes(gzip.compress(b'{"a": "') + block * 64)  # one megabyte: a line of a gigabyte
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tracemalloc.start()
     with pytest.raises(DataError, match="line 1: is longer than 1,048,576 bytes"):
         list(read_json_lines(path))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * LINE_BYTES
 
 
 def test_a_member_that_holds_more_than_it_declares_is_told(tmp_path):
@@ -73,6 +75,18 @@ def test_a_member_that_holds_more_than_it_declares_is_told(tmp_path):
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"bomb.zip \(member\): cannot be read \(Bad CRC-32"):
         read_member(path, "member")
+
+
+def test_a_table_of_megabytes_of_ids_is_told(tmp_path):
+    """One id of a megabyte would make an array of as much for every item."""
+    path = tmp_path / "reviews.json.gz"
+    path.write_bytes(hostile_archives.lines(hostile_archives.REVIEW | {"asin": "i" * 1_000_000}))
+    with pytest.raises(DataError, match="line 1: asin must be an id .* got text of 1000000 characters"):
+        hostile_archives.reviews(path)
+
+
+def test_limits_are_far_above_the_real_files():
+    assert LINE_BYTES > 100 * 9_000 and MEMBER_BYTES > 2 * 24_594_131  # origin: the longest line, ML-1M's ratings.dat
 
 
 def test_a_disk_that_fails_in_the_middle_is_one_message(tmp_path, monkeypatch):
