@@ -125,13 +125,22 @@ def test_only_the_newest_items_are_shown(tokenizer, catalogue):
 
 
 def test_the_input_limit_drops_the_oldest_and_counts(tokenizer, catalogue):
-    _, whole = build(tokenizer, catalogue, [0, 1, 3, 1])
+    _, whole = build(tokenizer, catalogue, [0, 1, 3, 1, 3, 1])
     limit = len(whole.ids[0]) - 3
-    _, batch = build(tokenizer, catalogue, [0, 1, 3, 1], [1], max_input=limit)
+    _, batch = build(tokenizer, catalogue, [0, 1, 3, 1, 3, 1], [1], max_input=limit)
     assert batch.dropped_items == 1
-    assert batch.slot_source[0][:-2].tolist() == [2, 3, 6, 7, 2, 3]
+    assert batch.slot_source[0][:-2].tolist() == [2, 3, 6, 7, 2, 3, 6, 7, 2, 3]
     assert len(batch.ids[0]) <= limit
     assert batch.slot_source[1].tolist() == [2, 3, -1, -2]
+
+
+def test_a_limit_without_room_for_the_newest_item_is_refused(tokenizer, catalogue):
+    builder, batch = build(tokenizer, catalogue, [4] * 30)
+    assert max(map(len, batch.ids)) <= builder.longest
+    with pytest.raises(ValueError, match=rf"leaves no room .* set language.max_input to {builder.shortest} or more"):
+        build(tokenizer, catalogue, [4], max_input=builder.shortest - 1)
+    _, batch = build(tokenizer, catalogue, [4], max_input=builder.shortest)
+    assert batch.dropped_items == 0 and max(map(len, batch.ids)) <= builder.shortest
 
 
 def test_long_titles_are_cut_and_missing_ones_named(tokenizer, catalogue):
