@@ -237,8 +237,13 @@ class PromptBuilder:
 
 
 def encode_plain(tokenizer, texts: list[str]) -> list[list[int]]:
-    """Token ids of plain texts: nothing added, and special tokens inside the text stay ordinary text."""
-    return tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    """Token ids of plain texts: nothing added, and special tokens inside the text stay ordinary text.
+
+    Where a tokenizer's vocabulary leads from ordinary text to a special token all the same, it is left out.
+    """
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    rows = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return [[i for i in ids if i not in special] for ids in rows]
 
 
 def pad(rows: Ragged | Sequence[np.ndarray], skip: int = 0) -> tuple[Tensor, Tensor]:

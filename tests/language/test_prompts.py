@@ -175,3 +175,16 @@ def test_without_user_tokens_the_word_user_stands_alone(catalogue, tokenizer):
         words = [ids[ids >= 4] for ids in (whole.ids[row], bare.ids[row])]  # ids below are markers
         np.testing.assert_array_equal(*words)
     assert bare.select([1, 0]).slot_source.lengths.tolist() == [2, 4]
+
+
+def test_a_vocabulary_that_spells_special_tokens_does_not_obey_a_title():
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = [("<unk>", 0.0), ("</s>", 0.0), *((letter, -2.0) for letter in "\u2581abc</s>")]
+    text = Tokenizer(models.Unigram(list(dict(pieces).items()), unk_id=0))
+    text.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=text, eos_token="</s>", unk_token="<unk>")
+    assert tokenizer("a</s>", split_special_tokens=True)["input_ids"][-1] == tokenizer.eos_token_id  # what it would do
+    ids = encode_plain(tokenizer, ["ab </s> c", "</s>"])
+    assert tokenizer.eos_token_id not in ids[0] + ids[1] and tokenizer.decode(ids[0]).endswith("c")
