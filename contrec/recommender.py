@@ -252,7 +252,10 @@ class Recommender:
 
     @torch.no_grad()
     def understand(self, cases: Cases, batch_size: int = 64, held_out: bool = False) -> Understanding:
-        """Prompts, preference texts and conditions of cases; results do not depend on order or batch size.
+        """Prompts, preference texts and conditions of cases.
+
+        Results depend on order and batch size by rounding alone: in fp32 less than 1e-6 of a state's length, so that a
+        text could differ only where two tokens are equally likely to as many digits.
 
         Args:
             held_out: for training cases: base vectors of users that do not know the user's own rows.

@@ -404,7 +404,7 @@ def test_a_hub_checkpoint_is_fitted_saved_and_loaded(
 ):
     if settings.get("quantize"):
         pytest.importorskip("bitsandbytes", reason="NF4 needs bitsandbytes")
-    language = {"backbone": checkpoint, "project_tokens": True, "history_cap": 2, **settings}
+    language = {"backbone": checkpoint, "project_tokens": True, "history_cap": 2, "max_input": 1024, **settings}
     config = tiny_config({**QUICK, **{f"language.{name}": value for name, value in language.items()}})
     made = Recommender(config, "cpu").fit(planted_split, embeddings=small_embeddings, seed=0)
     made.save(tmp_path / "model")

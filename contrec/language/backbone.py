@@ -123,11 +123,11 @@ def hub_backbone(config: LanguageConfig, seed: int):
             config.backbone, f"it does not keep the keys and values of every token ({state}), which prompts with a "
             "common beginning need: state spaces, linear attention and recurrence keep a running state"
         )  # fmt: skip
-    rows = model.get_input_embeddings().num_embeddings
     tokenizer.add_tokens([Z_START, Z_END], special_tokens=True)
+    rows = max(model.get_input_embeddings().num_embeddings, *(n + 1 for n in tokenizer.get_vocab().values()))
     with torch.random.fork_rng(devices=[]):  # rows of new markers are random, and frozen ones are not saved
         torch.manual_seed(seed)
-        model.resize_token_embeddings(max(len(tokenizer), rows), mean_resizing=False)
+        model.resize_token_embeddings(rows, mean_resizing=False)
     if config.train == "none":
         model.requires_grad_(False)
     elif config.train == "lora":

@@ -163,7 +163,7 @@ def _check_weights(name: str, folder: Path, has: set[str]) -> None:
 
 
 def _check_tokenizer(name: str, tokenizer, rows: int) -> None:
-    """Refuse a tokenizer that is not the model's, cannot write plain text, or would obey a text."""
+    """Refuse a tokenizer that is not the model's, or cannot write the answers."""
     from contrec.language.prompts import ROLE_PLAY_AND_EXAMPLE, encode_plain
 
     if tokenizer.vocab_size > rows:
@@ -173,7 +173,3 @@ def _check_tokenizer(name: str, tokenizer, rows: int) -> None:
         raise refused(name, "its tokenizer does not know English text, or its files are missing")
     if tokenizer.eos_token_id is None:
         raise refused(name, "its tokenizer has no end token, so answers could not stop")
-    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-    mark = tokenizer.convert_ids_to_tokens(tokenizer.eos_token_id)
-    if special & set(encode_plain(tokenizer, [f"a {mark} title"])[0]):
-        raise refused(name, f"its tokenizer takes the text {mark!r} in a title for the end")

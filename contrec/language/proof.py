@@ -80,8 +80,10 @@ def _differences(model, answers: AnswerSet, prompts: PromptBuilder, device) -> I
 
     start = prefix[:12]
     states = plain(start).last_hidden_state[0]
-    if states.shape[1] != width:
-        raise ValueError(f"its states have width {states.shape[1]}, its embeddings {width}")
+    yield (
+        f"its states have {states.shape[1]} dimensions and its embeddings {width}",
+        abs(states.shape[1] - width) / width,
+    )
     yield "its states are not finite, so its weights are damaged", _apart(states, states)
     before = plain(start[:6]).last_hidden_state[0]
     yield "a token's state depends on what follows it, so it is no causal LM", _apart(before, states[:6])

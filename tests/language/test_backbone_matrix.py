@@ -248,7 +248,8 @@ def test_nf4_reaches_every_linear_layer(make, kind):
 
 QUICK = {
     "tokenizer.epochs": 1, "training.epochs": 1, "training.cases_per_user": 1, "training.validation_users": 8,
-    "language.project_tokens": True, "language.history_cap": 2, "language.train": "lora", "language.lora_rank": 2,
+    "language.project_tokens": True, "language.history_cap": 2, "language.max_input": 1024,
+    "language.train": "lora", "language.lora_rank": 2,
 }  # fmt: skip
 
 
