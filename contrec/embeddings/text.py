@@ -75,7 +75,8 @@ class TextEmbeddings(Embeddings):
             # absent package or model, no network, a damaged folder, weights of something else: each reader of a model
             # folder has errors of its own
             except Exception as error:
-                told = f"the sentence encoder {encoder!r} cannot be used ({type(error).__name__}: {error})"
+                why_not = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                told = f"the sentence encoder {encoder!r} cannot be used ({why_not})"
                 if fallback == "error":
                     cure = "set download to True, give a local folder as encoder, or set fallback to 'tfidf'"
                     raise OSError(f"{told}; {cure}") from error

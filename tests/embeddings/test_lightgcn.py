@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -114,3 +116,12 @@ def test_bad_settings_are_named(split):
     for setting in ({"loss": "hinge"}, {"layers": 0}, {"lr": 0.0}, {"temperature": 0.0}, {"weight_decay": -1.0}):
         with pytest.raises(ValueError, match=next(iter(setting))):
             make("lightgcn", split, **setting)
+
+
+def test_nothing_is_left_in_the_temporary_folder(split, tmp_path, monkeypatch):
+    """PyTorch Geometric's own convolution writes its code there, a file for each process."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in [name for name in sys.modules if name.startswith("torch_geometric.nn.conv.lg_conv_")]:
+        monkeypatch.delitem(sys.modules, name)
+    make("lightgcn", split, dim=4, epochs=1)
+    assert not list(tmp_path.rglob("*.py"))

@@ -80,6 +80,10 @@ def test_a_preset_is_no_part_of_the_method():
         ({"seeds": []}, "seeds must be a list of whole numbers from 0"),
         ({"seeds": [0, -1]}, "seeds must be a list"),
         ({"seeds": [0.5]}, "seeds must be a list"),
+        ({"seeds": [True]}, "seeds must be a list"),
+        ({"seeds": 3}, "seeds must be a list"),
+        ({"seeds": "3"}, "seeds must be a list"),
+        ({"seeds": [2**63]}, r"seeds must be a list .* the largest is 2\*\*63 - 1"),
     ],
 )
 def test_what_cannot_be_is_told(settings, message):
