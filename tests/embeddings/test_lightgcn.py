@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -118,10 +116,7 @@ def test_bad_settings_are_named(split):
             make("lightgcn", split, **setting)
 
 
-def test_nothing_is_left_in_the_temporary_folder(split, tmp_path, monkeypatch):
-    """PyTorch Geometric's own convolution writes its code there, a file for each process."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for name in [name for name in sys.modules if name.startswith("torch_geometric.nn.conv.lg_conv_")]:
-        monkeypatch.delitem(sys.modules, name)
+def test_nothing_is_left_in_the_temporary_folder(split, monkeypatch):
+    """PyTorch Geometric's own convolution writes its code there, once a process: a test would see it once."""
+    monkeypatch.setattr("torch_geometric.nn.models.lightgcn.LGConv", lambda **_: pytest.fail("a file is written"))
     make("lightgcn", split, dim=4, epochs=1)
-    assert not list(tmp_path.rglob("*.py"))
