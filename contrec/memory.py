@@ -25,5 +25,5 @@ def require_memory(what: str, needed: float, instead: str) -> None:
     left = psutil.virtual_memory().available
     if needed > left:
         raise DataError(
-            f"{what} needs up to {needed / 2**30:.1f} GiB of memory, and {left / 2**30:.1f} GiB are free: {instead}"
+            f"{what} needs up to {needed / 2**30:.1f} GiB of memory and {left / 2**30:.1f} GiB are available: {instead}"
         )

@@ -253,7 +253,7 @@ def _epoch(
             value = float(value.detach() if whole else accelerator.reduce(value.detach(), "mean"))
             finite(f"the loss {name!r}", value, f"{where}, step {number + 1}")
             sums[name] = sums.get(name, 0.0) + value / len(batches)
-        bar.update(1 / len(batches))
+        bar.update(min(1 / len(batches), config.epochs - bar.n))  # thirds do not add up to more than 1
     return sums
 
 

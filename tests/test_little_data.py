@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from contrec import baselines, data, embeddings
+from contrec import baselines, data, embeddings, head_only, training
 from contrec.controls import variants
 from contrec.data import core
 from contrec.data.facets import make_catalogue
 from contrec.data.interactions import DataError
 from contrec.data.splits import PROTOCOLS
+from contrec.head_only import Conditions, retrained
 from contrec.language.prompts import WITHOUT_FACET
 from contrec.recommender import NO_FACET, Recommender
 
@@ -150,3 +152,73 @@ def test_a_loss_that_is_nan_ends_a_baseline(name, planted_split, tmp_path):
         name in ("last", "history.json", "weights.safetensors", "moments.safetensors", "best-1.safetensors")
         for name in left
     )
+
+
+@pytest.mark.parametrize("when", [1, 2])
+def test_the_step_of_a_loss_that_is_nan_is_told_and_the_checkpoint_before_stays(when, tmp_path):
+    class Breaking(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, batch):
+            return {"part": self.weight * batch, "total": self.weight.square()}
+
+    def batches(epoch):
+        return [1.0, float("nan") if epoch == when else 1.0, 1.0]
+
+    with pytest.raises(ValueError, match=f"^phase 2, epoch {when}, step 2: the loss 'part' is nan"):
+        training.fit(Breaking(), batches, lambda: 0.5, training.LoopConfig(epochs=3), seed=0, folder=tmp_path / "kept")
+    assert (tmp_path / "kept").exists() == (when == 2)
+    if when == 2:  # the epoch before, whole: the same call goes on from it
+        assert len(json.loads((tmp_path / "kept" / "last" / "history.json").read_text())) == 1
+        assert not list((tmp_path / "kept").glob("*.new"))
+
+
+def test_a_weight_that_is_not_finite_ends_a_training():
+    class Weights(torch.nn.Module):  # the gradient of the root is infinite at 0, its value is not
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, batch):
+            return {"total": self.weight.sqrt()}
+
+    with pytest.raises(ValueError, match="^phase 2, epoch 1: an entry of weight is nan"):
+        training.fit(Weights(), lambda epoch: [0], lambda: 0.5, training.LoopConfig(epochs=1), seed=0)
+
+
+def test_a_tokenizer_stops_at_the_step(planted_split, tiny_config):
+    from contrec.tokenizers import make_tokenizer, train_tokenizer
+
+    x = torch.randn(40, 8)
+    x[3] = float("nan")
+    with pytest.raises(ValueError, match="^phase 1, epoch 1, step 1: the loss '.*' is nan"):
+        train_tokenizer(make_tokenizer(8, tiny_config().tokenizer), x, seed=0, label="phase 1")
+
+
+# -- seeds -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [2**63 - 1, np.int64(200_000_000)])
+def test_any_seed_trains_every_phase(seed, planted_split, tiny_config, monkeypatch):
+    """From 1.8e8 on the seed of a step's noise was larger than what a generator takes: an error after phase 1."""
+    quick = {"training.epochs": 1, "tokenizer.epochs": 1, "training.validation_users": 8}
+    config = tiny_config({**quick, "inputs": "lightgcn", "embeddings": {"dim": 8, "epochs": 1}})
+    made = Recommender(config, device="cpu").fit(planted_split, seed=seed)
+    assert made._seed == seed and type(made._seed) is int and np.isfinite(made.history["phase2"][0]["total"])
+    for name in ("mf", "dreamrec"):
+        model = baselines.make(name, epochs=1, dim=8).fit(planted_split, seed=seed)
+        assert np.isfinite(np.asarray(model.score(planted_split.test.select([0])))).all()
+    monkeypatch.setattr(head_only, "LOOP", replace(head_only.LOOP, epochs=1))
+    kept = Conditions.of(made, planted_split)
+    assert len(retrained(made, kept, made.config, seed=int(seed)).history["head"]) == 1
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 0.5, True, None])
+def test_what_is_no_seed_is_told_at_both_entries(seed, planted_split, tiny_config):
+    for model in (baselines.make("mf"), Recommender(tiny_config(), device="cpu")):
+        with pytest.raises(ValueError, match="a seed must be a whole number"):
+            model.fit(planted_split, seed=seed)
+    with pytest.raises(ValueError, match="a seed must be a whole number"):
+        embeddings.make("random", planted_split, seed=seed)

@@ -75,7 +75,7 @@ def test_token_tables_and_rankings_in_blocks_are_those_of_the_whole(fitted, plan
 def test_what_does_not_fit_is_told_before_it_is_made(fit, what, instead, planted_split, monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=10_000))
     with pytest.raises(
-        DataError, match=rf"{what} needs up to 0.0 GiB of memory, and 0.0 GiB are free: use .*{instead}"
+        DataError, match=rf"{what} needs up to 0.0 GiB of memory and 0.0 GiB are available: use .*{instead}"
     ):
         fit(planted_split)
 

@@ -42,7 +42,7 @@ class Learned:
         raise NotImplementedError
 
     def score(self, cases: Cases) -> torch.Tensor:
-        """Float32, shape (B, m), from the visible histories."""
+        """Float32, shape (B, m), from the visible histories; of a case alone and in a batch equal but for rounding."""
         raise NotImplementedError
 
     def fit(
