@@ -94,9 +94,14 @@ def write_json(path: str | Path, obj) -> None:
     Raises:
         ValueError: for NaN and infinity, which are not JSON.
     """
-    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = readable_json(obj)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def readable_json(obj) -> str:
+    """``obj`` as indented JSON; ValueError for NaN and infinity."""
+    return json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _beside(path: Path, ending: str, process: str = "") -> Path:
