@@ -94,9 +94,14 @@ def write_json(path: str | Path, obj) -> None:
     Raises:
         ValueError: for NaN and infinity, which are not JSON.
     """
-    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = readable_json(obj)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def readable_json(obj) -> str:
+    """``obj`` as indented JSON; ValueError for NaN and infinity."""
+    return json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _beside(path: Path, ending: str, process: str = "") -> Path:
@@ -139,7 +144,11 @@ def _put(part: Path, path: Path) -> None:
         return
     aside = _beside(path, "old")  # no folder takes the place of another in one step
     os.replace(path, aside)
-    os.replace(part, path)
+    try:
+        os.replace(part, path)
+    except BaseException:
+        os.replace(aside, path)
+        raise
     _remove(aside)
 
 
@@ -227,7 +236,7 @@ def seal(path: str | Path, about: dict, without: str = "") -> None:
     }
     body = json.loads(json.dumps({**about, "files": files}))
     with replacing(path) as part:
-        part.write_text(json.dumps({**body, "sha256": _digest(body)}, indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps({**body, "sha256": _digest(body)}, indent=2), encoding="utf-8")
 
 
 def sealed(path: str | Path, only: Callable[[str], bool] = lambda name: True) -> dict:

@@ -16,7 +16,7 @@ import torch
 
 from contrec import data, embeddings, paths
 from contrec.checks import in_range, positive
-from contrec.files import replacing, write_json
+from contrec.files import write_json
 from contrec.network import config_from_dict
 from contrec.recommender import Recommender
 from contrec.study import parallel, provenance
@@ -117,8 +117,7 @@ def _train(folder: Path, config: Config, seed: int, progress: bool) -> None:
     )  # fmt: skip
     if not state.is_main_process:
         return
-    with replacing(folder / "model") as part:  # one is there already where a process was killed after this line
-        recommender.save(part)
+    recommender.save(folder / "model", replace=True)  # one is there where a process was killed after this line
     about = {"config": asdict(config), "seed": seed, "seconds": time.perf_counter() - start}
     about["processes"] = state.num_processes
     write_json(folder / "run.json", {**about, "label": config.label, "revision": provenance.revision()})
