@@ -166,6 +166,13 @@ def test_run_reads_parameters_by_their_kind(notebook, capsys, tmp_path):
     assert "failed in cell 2: E" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["-x", "--path", "-p", "a=b", "=", "1_2", "", "-5", "'\"", "None"])
+def test_run_takes_any_text(notebook, value):
+    path, asked = notebook
+    assert cli.main(["run", path, "-p", "user", value, "-p", f"user_column={value}"]) == 0
+    assert asked[0][0] == {"user": value, "user_column": value}
+
+
 def test_run_takes_a_file_and_its_columns(notebook):
     path, asked = notebook
     assert cli.main(["run", path, "--path", "my.csv", "--user", "userId", "--items", "movies.csv"]) == 0
