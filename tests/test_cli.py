@@ -173,10 +173,16 @@ def test_run_takes_any_text(notebook, value):
     assert asked[0][0] == {"user": value, "user_column": value}
 
 
-def test_run_takes_a_file_and_its_columns(notebook):
+def test_run_takes_a_file_and_its_columns_and_says_what_is_read(notebook, monkeypatch, tmp_path, capsys):
     path, asked = notebook
-    assert cli.main(["run", path, "--path", "my.csv", "--user", "userId", "--items", "movies.csv"]) == 0
-    assert asked[0][0] == {"path": "my.csv", "user_column": "userId", "items_path": "movies.csv"}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.csv").write_text("who,movieId,time\nu1,i1,1600000000\nu2,i1,1600000001\n")
+    (tmp_path / "movies.csv").write_text("movieId,title\ni1,A\n")
+    assert cli.main(["run", path, "--path", "my.csv", "--user", "who", "--items", "movies.csv"]) == 0
+    assert asked[0][0] == {"path": "my.csv", "user_column": "who", "items_path": "movies.csv"}
+    assert re.search(r"rows +2\n.*users +2\n", capsys.readouterr().out, re.DOTALL)
+    assert cli.main(["run", path, "--path", "my.csv", "--user", "whom"]) == 2 and len(asked) == 1
+    assert "my.csv has no column 'whom'" in capsys.readouterr().err
 
 
 def test_the_roles_of_columns_are_those_of_the_reader():

@@ -117,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
     who.add_argument("--all", action="store_true", help="every user; needs --out")
     _own_file(recommend, "; with --user ID or --all: for those in it, who need not be the run's", "-column")
     recommend.add_argument(
-        "--out", type=Path, metavar="FILE",
+        "--out", type=_file, metavar="FILE",
         help="write a .parquet or .csv file; in .csv an apostrophe stands before texts that begin with = + - @, which "
         "spreadsheets would run (.parquet keeps them as they are)",
     )  # fmt: skip
@@ -206,6 +206,10 @@ def _type(read: Callable, wanted: str) -> Callable:
             raise argparse.ArgumentTypeError(f"{wanted} wanted, got {text!r}") from None
 
     return typed
+
+
+def _file(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 _listed = _type(given.listed, "texts separated by commas, or a list of them, are")
