@@ -94,9 +94,14 @@ def write_json(path: str | Path, obj) -> None:
     Raises:
         ValueError: for NaN and infinity, which are not JSON.
     """
-    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = readable_json(obj)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def readable_json(obj) -> str:
+    """``obj`` as indented JSON; ValueError for NaN and infinity."""
+    return json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _beside(path: Path, ending: str, process: str = "") -> Path:
@@ -153,19 +158,27 @@ def _remove(path: Path) -> None:
 # -- room ----------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def room(folder: str | Path, needed: int = 0) -> Iterator[None]:
-    """Tell by one kind of error that the disk of ``folder`` is full, before the block or within it.
+def enough(folder: str | Path, needed: int) -> None:
+    """Ask for room before something is begun.
 
     Args:
         folder: need not be there yet.
-        needed: bytes that the block is known to write, roughly.
+        needed: bytes that are going to be written, roughly.
 
     Raises:
         DiskFull: naming the folder, what is needed and what is free.
     """
     if needed > _free(folder):
         raise DiskFull(_no_room(folder, f"about {_size(needed)}"))
+
+
+@contextmanager
+def room(folder: str | Path) -> Iterator[None]:
+    """Tell by one kind of error that the disk of ``folder`` has become full within the block.
+
+    Raises:
+        DiskFull: naming the folder and what is free.
+    """
     try:
         yield
     except DiskFull:
@@ -173,7 +186,7 @@ def room(folder: str | Path, needed: int = 0) -> Iterator[None]:
     except Exception as error:  # each library has its own for this
         if not _is_full(error, folder):
             raise
-        raise DiskFull(_no_room(folder, f"about {_size(needed)}" if needed else "more")) from error
+        raise DiskFull(_no_room(folder, "more")) from error
 
 
 def _is_full(error: Exception, folder: str | Path) -> bool:

@@ -365,13 +365,16 @@ class Recommender:
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, replace: bool = False) -> None:
         """Write everything :meth:`load` needs into a new folder, whole or not at all: safetensors, JSON, plain arrays.
 
+        Args:
+            replace: whether a folder that is there already gives way once the new one is whole.
+
         Raises:
-            FileExistsError: if the folder is there already; nothing is overwritten.
+            FileExistsError: if the folder is there already and is not to give way.
         """
-        if Path(folder).exists():
+        if Path(folder).exists() and not replace:
             raise FileExistsError(f"{folder} exists already: give a new folder, or remove it first")
         with replacing(folder) as part:
             part.mkdir()

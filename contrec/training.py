@@ -22,7 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from contrec.checks import in_range, one_of, positive
+from contrec.files import enough, room, seal, sealed, sha256
 
+SEAL = "seal.json"  # hashes of a checkpoint's files
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
@@ -236,6 +238,9 @@ class Checkpoint:
         self.history: list[dict] = []
         self.best_value, self.best_epoch = -math.inf, 0
         self._best: dict[str, Tensor] | None = None
+        if folder is not None:  # weights and two moments, new beside old; the best weights too; the finished model
+            there = sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+            enough(self.folder, 9 * sum(p.nbytes for p in module.parameters() if p.requires_grad) - there)
 
     def resume(self) -> None:
         """Go on from the folder's last complete epoch, if there is one.
@@ -250,6 +255,10 @@ class Checkpoint:
         if last is None:
             return
         with _readable(self.folder):
+            if (last / SEAL).exists():  # none in those of an earlier version
+                for name, digest in sealed(last / SEAL)["best"].items():
+                    if sha256(self.folder / name) != digest:
+                        raise ValueError(f"{name} is damaged")
             self.history = json.loads((last / "history.json").read_text())
             weights, moments = (load_file(last / f"{name}.safetensors") for name in ("weights", "moments"))
             load_trainable_state(self.module, weights)
@@ -269,8 +278,11 @@ class Checkpoint:
         weights = trainable_state(self.module)
         if better:
             self.best_value, self.best_epoch, self._best = self.history[-1]["validation"], len(self.history), weights
-        if self.folder is None or not write:
-            return
+        if self.folder is not None and write:
+            with room(self.folder):
+                self._write(weights, better)
+
+    def _write(self, weights: dict[str, Tensor], better: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         new, last, old = (self.folder / name for name in ("last.new", "last", "last.old"))
         if new.exists():
@@ -288,6 +300,8 @@ class Checkpoint:
         }
         save_file(moments, new / "moments.safetensors")
         (new / "history.json").write_text(json.dumps(self.history))
+        best = self.folder.glob(f"best-{self.best_epoch}.safetensors")
+        seal(new / SEAL, {"best": {file.name: sha256(file) for file in best}})
         if last.exists():
             shutil.rmtree(old, ignore_errors=True)  # left by a run that was killed while it removed it
             os.replace(last, old)
@@ -312,6 +326,7 @@ def _readable(folder: Path | None):
     try:
         yield
     except (OSError, SafetensorError, ValueError) as error:
+        reason = str(error).partition("; remove ")[0]
         raise ValueError(
-            f"the checkpoint in {folder} cannot be used ({error}): delete that folder and run the same command again"
+            f"the checkpoint in {folder} cannot be used ({reason}): delete that folder and run the same command again"
         ) from error

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from contrec import files
-from contrec.files import Damaged, DiskFull, replacing, replacing_all, room, seal, sealed, sha256
+from contrec.files import Damaged, DiskFull, enough, replacing, replacing_all, room, seal, sealed, sha256
 
 DEAD = 2**22 + 1  # no process has this number
 
@@ -139,11 +139,9 @@ def test_a_full_disk_is_told_with_its_folder_and_nothing_is_lost(tmp_path, error
 
 def test_too_little_room_is_told_before_anything_is_done(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_free", lambda folder: 3 << 20)
-    with room(tmp_path / "new", 2 << 20):
-        pass
+    enough(tmp_path / "new", 2 << 20)
     with pytest.raises(DiskFull, match=r"no room in .*new: about 5\.0 MiB is needed, 3\.0 MiB is free"):
-        with room(tmp_path / "new", 5 << 20):
-            raise AssertionError("reached")
+        enough(tmp_path / "new", 5 << 20)
     with pytest.raises(OSError, match="^other$"), room(tmp_path):  # another error is not renamed
         raise OSError("other")
 

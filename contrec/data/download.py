@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import http.client
 import json
 import os
@@ -14,15 +13,11 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from contrec.files import sha256
+
 from .. import paths
 from .interactions import DataError
 from .sources import SOURCES, Source
-
-
-def sha256(path: str | Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def home(file: str) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -13,6 +13,7 @@ import pandas as pd
 
 from contrec import paths
 from contrec.evaluation import Evaluation
+from contrec.files import Damaged
 from contrec.study import parallel, provenance, runs
 from contrec.study.arms import Arm, arms
 from contrec.study.config import Config
@@ -78,8 +79,11 @@ def studies(
 def estimates(wanted: Sequence[Cell]) -> list[float]:
     """Seconds that each cell is expected to take on one thread: in proportion to what finished runs have taken."""
     sizes = [SIZES.get(c.full.dataset, 1.0) * (0.0 if c.arm.variant else c.arm.cost) for c in wanted]
-    runs_ = [paths.artifacts() / "recommender" / run_name(c.config, c.seed) / "run.json" for c in wanted]
-    took = [json.loads(f.read_text(encoding="utf-8"))["seconds"] / s for f, s in zip(runs_, sizes) if s and f.is_file()]
+    took = []
+    for cell, size in zip(wanted, sizes, strict=True):
+        if size:
+            with suppress(Damaged):  # or not there yet
+                took.append(runs.run_about(run_name(cell.config, cell.seed))["seconds"] / size)
     unit = float(np.median(took)) if took else GUESS
     return [unit * size for size in sizes]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,10 +16,10 @@ import torch
 
 from contrec import data, embeddings, paths
 from contrec.checks import in_range, positive
-from contrec.files import replacing, write_json
+from contrec.files import write_json
 from contrec.network import config_from_dict
 from contrec.recommender import Recommender
-from contrec.study import provenance
+from contrec.study import parallel, provenance
 from contrec.study.config import Config
 from contrec.study.stages import stage_version
 from contrec.study.store import CHECKPOINTS, Store, load_tensors, save_tensors
@@ -118,8 +117,7 @@ def _train(folder: Path, config: Config, seed: int, progress: bool) -> None:
     )  # fmt: skip
     if not state.is_main_process:
         return
-    with replacing(folder / "model") as part:  # one is there already where a process was killed after this line
-        recommender.save(part)
+    recommender.save(folder / "model", replace=True)  # one is there where a process was killed after this line
     about = {"config": asdict(config), "seed": seed, "seconds": time.perf_counter() - start}
     about["processes"] = state.num_processes
     write_json(folder / "run.json", {**about, "label": config.label, "revision": provenance.revision()})
@@ -134,7 +132,8 @@ def _train_in_processes(config: Config, seed: int, progress: bool, processes: in
     if torch.cuda.is_available():
         in_range("processes", processes, 1, torch.cuda.device_count())
     base_embeddings(config, seed, progress)  # made by one process, with all threads
-    asked = json.dumps({"config": asdict(config), "seed": seed, "progress": progress, "processes": processes})
+    asked = {"config": asdict(config), "seed": seed, "progress": progress, "processes": processes}
+    asked = json.dumps({**asked, "parent": os.getpid()})
     code = "import sys; from contrec.study import fitting; fitting._launch(sys.argv[1])"
     threads = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
     done = subprocess.run([sys.executable, "-c", code, asked], stdout=subprocess.DEVNULL, env=os.environ | threads)
@@ -142,21 +141,26 @@ def _train_in_processes(config: Config, seed: int, progress: bool, processes: in
         raise ChildProcessError(f"training in {processes} processes has failed: the reason is told above")
 
 
+def _forked(parent: int, *work) -> None:
+    parallel.end_with(parent)
+    _train(*work)
+
+
 def _launch(asked: str) -> None:
     """What the fresh interpreter does: start the processes and keep what they make."""
     from accelerate import notebook_launcher
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGINT)  # stop when the interpreter that asked is killed
     asked = json.loads(asked)
+    parallel.end_with(asked["parent"])
     config = Config(**asked["config"] | {"recommender": config_from_dict(asked["config"]["recommender"])})
     seed = asked["seed"]
 
     def make(folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        work = (folder, config, seed, asked["progress"])
-        notebook_launcher(_train, work, num_processes=asked["processes"], use_port=str(port))
+        work = (os.getpid(), folder, config, seed, asked["progress"])
+        notebook_launcher(_forked, work, num_processes=asked["processes"], use_port=str(port))
 
     try:
         store().get_or_make("recommender", recommender_key(config, seed), make, resume=True)

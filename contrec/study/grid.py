@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -13,10 +12,12 @@ import pandas as pd
 
 from contrec import data, paths
 from contrec.evaluation import Evaluation, paired_bootstrap
+from contrec.files import Damaged
 from contrec.study import parallel, provenance, runs, search
 from contrec.study.config import Config
 from contrec.study.fitting import load_split, store
 from contrec.study.ranks import write_results
+from contrec.study.store import read_about
 
 SEEDS = (0, 1, 2)
 # Models in the order of the tables; what "repeat_history" is for are catalogues where people buy again
@@ -137,8 +138,11 @@ def estimates(wanted: Sequence[Cell]) -> dict[Cell, float]:
     factors: dict[str, list[float]] = {}
     for cell in cells():
         if cell.done:
-            about = json.loads((cell.folder / "about.json").read_text(encoding="utf-8"))
-            factors.setdefault(cell.model, []).append(about["seconds, with test"] / SIZES[cell.dataset])
+            try:
+                took = read_about(cell.folder)["seconds, with test"]
+            except Damaged:
+                continue  # what it took is a guess the less
+            factors.setdefault(cell.model, []).append(took / SIZES[cell.dataset])
     return {c: float(np.median(factors.get(c.model, [GUESS[c.model]]))) * SIZES[c.dataset] for c in wanted}
 
 
@@ -251,13 +255,13 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
             continue
         config, split = _config(*key), load_split(_config(*key))
         path = paths.reproduced() / f"{'_'.join((*key, 'baselines'))}.csv"
-        about = [json.loads((c.folder / "about.json").read_text(encoding="utf-8")) for c in own]
+        made = [read_about(c.folder) for c in own]
         settings = {c.model: search.chosen(c.model, c.dataset)[0] for c in own}
         entry = provenance.record(
             {"study": asdict(config), "settings": settings}, dataset=f"{config.dataset} {config.source}",
             inputs=data.inputs(config.dataset, config.source), seeds=sorted({c.seed for c in own}),
-            seconds=sum(a["seconds, with test"] for a in about),
-            device=" and ".join(sorted({a["device"] for a in about})),
+            seconds=sum(a["seconds, with test"] for a in made),
+            device=" and ".join(sorted({a["device"] for a in made})),
             rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         )  # fmt: skip
         written.append(write_results(path, results(own), evaluations(own).items(), entry))

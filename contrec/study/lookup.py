@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +24,7 @@ def list_runs() -> pd.DataFrame:
     rows = []
     for folder in artifacts_of(paths.artifacts(), "recommender"):
         try:
-            made_from(folder, only="run.json".__eq__)
-            run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            run = run_about(folder.name)
         except Damaged as error:
             broken[folder] = error
             continue

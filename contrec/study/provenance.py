@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from contrec.files import Damaged, replacing_all, sha256, write_json
+from contrec.files import Damaged, readable_json, replacing_all, sha256, write_json
 
 from .. import paths
 from .store import _plain, fingerprint
@@ -125,7 +125,7 @@ def write(files: Mapping[Path, Callable[[Path], object]], entry: dict) -> Path:
         for (path, writing), part in zip(files.items(), parts, strict=False):
             writing(part)
             outputs[_name(path)] = sha256(part)
-        write_json(parts[-1], {**entry, "outputs": outputs})
+        parts[-1].write_text(readable_json({**entry, "outputs": outputs}), encoding="utf-8")
     return beside
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,13 +13,13 @@ from contrec import baselines, paths
 from contrec.controls import variants
 from contrec.data.unseen import numbers_in
 from contrec.evaluation import Evaluation, evaluate
-from contrec.files import write_json
+from contrec.files import Damaged, write_json
 from contrec.study import provenance, search
 from contrec.study.config import Config
 from contrec.study.fitting import data_key, fitted, load_split, run_name, store
 from contrec.study.ranks import write_results
 from contrec.study.stages import stage_version
-from contrec.study.store import CHECKPOINTS, load_tensors, made_from, save_tensors
+from contrec.study.store import CHECKPOINTS, load_tensors, made_from, read_about, save_tensors
 
 FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn")
 # Stages that a baseline's result depends on, besides "baselines" and the data
@@ -212,8 +211,7 @@ def rows_of(config: Config, folder: Path, seed: int, recipe: str, preset: str) -
     """The metrics that an artifact of stage "evaluation" or "baselines" holds, in :data:`COLUMNS`."""
     key, run = made_from(folder), run_of(folder)
     # runs and baselines know the revision that made them
-    about = run_about(run) if "recommender" in key else json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    made = about["revision"]
+    made = (run_about(run) if "recommender" in key else read_about(folder))["revision"]
     frame = pd.read_csv(folder / "results.csv")
     return frame.assign(
         dataset=config.dataset, source=config.source, split=config.split, recipe=recipe, preset=preset, seed=seed,
@@ -229,9 +227,7 @@ def run_of(folder: Path) -> str:
 
 def run_about(run: str) -> dict:
     """What is kept about a run by its name: config, seed, seconds, label, revision."""
-    folder = paths.artifacts() / "recommender" / run
-    made_from(folder, only="run.json".__eq__)
-    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return read_about(paths.artifacts() / "recommender" / run, "run.json")
 
 
 def train_runs(
@@ -245,17 +241,25 @@ def train_runs(
         path, columns: of dataset "table", as :meth:`Config.from_parameters` wants them.
         write: also write each combination to ``data/reproduced`` (:func:`record`).
         processes: of every training, as in :func:`fitted`.
+
+    Raises:
+        Damaged: if something in the store is not as it was made; the other combinations are there then.
     """
-    frames = []
+    frames, damaged = [], {}
     for model in models:
         for recipe in recipes:
             config = Config.from_parameters(
                 model, recipe, preset, dataset=dataset, source=source, split=split, seeds=seeds, path=path,
                 columns=columns,
             )  # fmt: skip
-            frames.append(results(config, progress=progress, processes=processes))
-            if write:
-                record(config)
+            try:
+                frames.append(results(config, progress=progress, processes=processes))
+                if write:
+                    record(config)
+            except Damaged as error:  # the others do not need it
+                damaged[str(error)] = None
+    if damaged:
+        raise Damaged("; ".join(damaged))
     return pd.concat(frames).drop_duplicates(subset=[c for c in COLUMNS if c != "revision"])
 
 

@@ -17,9 +17,11 @@ import pandas as pd
 from contrec import baselines, data, paths
 from contrec.checks import one_of, positive
 from contrec.evaluation import evaluate
+from contrec.files import Damaged, room
 from contrec.study import parallel, provenance
 from contrec.study.config import Config
 from contrec.study.fitting import data_key, load_split
+from contrec.study.journal import opened
 from contrec.study.ranks import read_table
 from contrec.study.store import fingerprint
 
@@ -157,8 +159,9 @@ def search(models=None, *, trials: int = TRIALS, workers: int = 1, progress: boo
 
 def search_one(model: str, trials: int) -> None:
     """All trials of one model that are not in its journal yet."""
-    for number in range(len(_finished(model)), trials):
-        _trial(model, number)
+    with room(journal(model).parent):
+        for number in range(len(_finished(model)), trials):
+            _trial(model, number)
 
 
 def _trial(model: str, number: int) -> None:
@@ -175,6 +178,7 @@ def _trial(model: str, number: int) -> None:
     value = evaluate(made, split.validation).metrics()[METRIC]
     trial.set_user_attr("settings", settings)
     trial.set_user_attr("seconds", time.perf_counter() - start)
+    trial.set_user_attr("seal", _seal(trial, value))
     study.tell(trial, value)
 
 
@@ -191,14 +195,7 @@ def _config() -> Config:
 
 
 def _study(model: str):
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = journal(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-    return optuna.create_study(storage=storage, study_name=model, direction="maximize", load_if_exists=True)
+    return opened(journal(model), model, "its trials are made anew")
 
 
 def _finished(model: str) -> list:
@@ -206,7 +203,17 @@ def _finished(model: str) -> list:
 
     if not journal(model).exists():
         return []
-    return _study(model).get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    found = _study(model).get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    for trial in found:
+        if trial.user_attrs.get("seal", _seal(trial, trial.value)) != _seal(trial, trial.value):
+            raise Damaged(f"{journal(model)} is damaged (trial {trial.number}); remove it: its trials are made anew")
+    return found
+
+
+def _seal(trial, value: float) -> str:
+    """Fingerprint of all that a trial has found; trials of an earlier version have none."""
+    kept = {name: what for name, what in trial.user_attrs.items() if name != "seal"}
+    return fingerprint({**kept, "params": trial.params, "value": value})
 
 
 def trials_table(models=None) -> pd.DataFrame:

@@ -184,6 +184,19 @@ def made_from(folder: Path, only: Callable[[str], bool] = lambda name: True) -> 
     return named["key"]
 
 
+def read_about(folder: Path, name: str = "about.json") -> dict:
+    """A JSON file of an artifact, read when its content and the sizes of all others are as they were made.
+
+    Raises:
+        Damaged: as :func:`made_from`.
+    """
+    made_from(folder, only=name.__eq__)
+    try:
+        return json.loads((Path(folder) / name).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # of a version that did not seal
+        raise Damaged(f"{Path(folder) / name} cannot be read; remove {folder}: it is made anew") from None
+
+
 def artifacts_of(root: Path, stage: str) -> list[Path]:
     """Folders of a stage's artifacts, by name, damaged ones too."""
     return sorted(f for f in (Path(root) / stage).glob("*") if not f.name.startswith("."))

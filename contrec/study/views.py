@@ -14,7 +14,6 @@ from contrec.data.example import write_example
 from contrec.data.interactions import Cases, Split
 from contrec.data.statistics import describe, statistics
 from contrec.evaluation import evaluate, paired_bootstrap
-from contrec.files import replacing
 from contrec.recommender import Recommender
 from contrec.study import provenance, runs
 from contrec.study.config import Config
@@ -236,8 +235,7 @@ def example_file() -> Path:
 def export(recommender: Recommender, name: str) -> Path:
     """Save a recommender below the artifacts, in place of what an earlier call of that name left there."""
     folder = paths.artifacts() / "exported" / name
-    with replacing(folder) as part:
-        recommender.save(part)
+    recommender.save(folder, replace=True)
     return folder
 
 

@@ -19,6 +19,7 @@ import torch
 from contrec import head_only, paths, plots, training
 from contrec.data.training_cases import NotTaken
 from contrec.evaluation import evaluate
+from contrec.files import seal, sealed
 from contrec.recommender import Recommender
 from contrec.study import Config, fitting, sweep, sweep_tables
 from contrec.study.journal import Queue
@@ -27,7 +28,6 @@ from contrec.study.journal import Queue
 WORKER = """
 import os, sys, time
 from contrec.study import Config, sweep
-from contrec.files import seal, sealed, write_json
 
 log, seconds, names = sys.argv[1], float(sys.argv[2]), sys.argv[3].split(",")
 
