@@ -9,7 +9,7 @@ import traceback
 import zipfile
 import zlib
 
-from contrec.cli.parser import joined, parser
+from contrec.cli.parser import parser
 from contrec.cli.text import fail
 
 __all__ = ["main", "parser"]
@@ -24,7 +24,7 @@ NOTEBOOK_MODULES = ("matplotlib", "papermill", "nbformat", "nbconvert", "ipykern
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 a notebook failed, 2 bad input, 130 interrupted."""
-    options = parser().parse_args(joined(sys.argv[1:] if arguments is None else arguments))
+    options = parser().parse_args(arguments)
     try:
         return options.do(options)
     except KeyboardInterrupt:

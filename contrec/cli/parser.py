@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def joined(arguments: list[str]) -> list[str]:
+def _joined(arguments: list[str]) -> list[str]:
     """``-p NAME VALUE`` as ``-p NAME=VALUE``, so that a value may begin with "-"."""
     found, words = [], iter(arguments)
     for word in words:
@@ -155,6 +156,9 @@ def _parameter(text: str) -> tuple[str, str]:
 
 class _Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line, as every other mistake is told."""
+
+    def parse_args(self, args=None, namespace=None):
+        return super().parse_args(_joined(sys.argv[1:] if args is None else args), namespace)
 
     def error(self, message: str):
         if "expected one argument" in message:
