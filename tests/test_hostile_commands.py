@@ -61,7 +61,7 @@ CASES = [
     ("study --seeds 1.5", "whole numbers separated by commas are wanted"),
     ("study --seeds -1", "seeds must be a list of whole numbers from 0"),
     ("study --seeds 0,0", "seeds must be a list of whole numbers .*each once"),
-    ("study --seeds 200000000", "seeds must be a list of whole numbers from 0 to 90,000,000"),
+    ("study --seeds 9223372036854775808", r"the largest is 2\*\*63 - 1"),
     ("study --processes 0", "processes must be a whole number of at least 1, got 0"),
     ("study --processes two", "a whole number is wanted, got 'two'"),
     ("study --workers 0", "workers must be a whole number of at least 1, got 0"),

@@ -20,7 +20,6 @@ from contrec.training import TrainingConfig
 
 # What :func:`contrec.data.table.load` takes beside columns: events that count, a file of items and its id column
 BESIDE = ("events", "items", "items_id")
-MAX_SEED = 90_000_000  # (seed * 1_000_003 + epoch) * 100_003 + batch, the seed of a batch's noise, has 63 bits
 MODELS = ("contrec", "deftrec")
 TITLES = {"contrec": "ContRec", "deftrec": "DeftRec"}
 NAMES = {
@@ -217,8 +216,10 @@ class Config:
         one_of(f"source of {dataset}", source, SOURCES_OF[dataset])
         path, columns = _own_file(dataset, path, columns or {})
         listed = isinstance(seeds, Sequence) and len(seeds) == len(set(map(str, seeds))) > 0
-        if not listed or not all(type(s) is int and 0 <= s <= MAX_SEED for s in seeds):
-            raise ValueError(f"seeds must be a list of whole numbers from 0 to {MAX_SEED:,}, each once, got {seeds!r}")
+        if not listed or not all(type(s) is int and 0 <= s < 2**63 for s in seeds):
+            raise ValueError(
+                f"seeds must be a list of whole numbers from 0, each once, got {seeds!r}; the largest is 2**63 - 1"
+            )
         chosen = {"dataset": NAMES[dataset], **RECIPES[model][recipe], **PRESETS[preset]}
         chosen |= BOTH.get((recipe, preset), {})
         if recipe == "tuned":

@@ -192,6 +192,7 @@ def test_nothing_from_outside_becomes_html(project):
         "config": {"preset": EVIL},
         "dataset": {"name": EVIL},
         "fingerprint": EVIL,
+        "outputs": {},
     }
     (project / "figures" / "x.svg").write_text(f"<svg><title>{markup.text(EVIL)}</title></svg>")
     (project / "figures" / "x.json").write_text(json.dumps(about))
