@@ -44,6 +44,15 @@ def test_a_choice_names_what_there_is():
         one_of("model", "c", ("a", "b"))
 
 
+def test_the_nearest_name_is_suggested():
+    with pytest.raises(
+        ValueError, match="model must be one of 'contrec', 'ease', got 'Contrek'; did you mean 'contrec'"
+    ):
+        one_of("model", "Contrek", ("contrec", "ease"))
+    with pytest.raises(ValueError, match="got 'xyz'$"):
+        one_of("model", "xyz", ("contrec", "ease"))
+
+
 def test_good_values_pass():
     in_range("mask_ratio", 0, 0, 1)
     in_range("mask_ratio", 1.0, 0, 1)

@@ -100,7 +100,7 @@ def test_study_without_notebooks(executed, runs):
         (["--recipes", "tuned,best"], "recipe must be one of .*got 'best'"),
         (["--models", "x"], "model must be one of .*got 'x'"),
         (["--split", "random"], "split must be one of .*got 'random'"),
-        (["--seeds", "-1"], r"seeds must be a list of whole numbers from 0 .*, got \[-1\]"),
+        (["--seeds", "-1"], r"seeds must be a list of whole numbers from 0, each once, got \[-1\]"),
         (["--processes", "0"], "processes must be a whole number of at least 1, got 0"),
         (["--datasets", "table"], "dataset table is a file of your own: name it with --path FILE"),
         (["--path", "my.csv", "--datasets", "planted"], "--path is a study of its own .*got planted beside it"),
@@ -166,10 +166,23 @@ def test_run_reads_parameters_by_their_kind(notebook, capsys, tmp_path):
     assert "failed in cell 2: E" in capsys.readouterr().err
 
 
-def test_run_takes_a_file_and_its_columns(notebook):
+@pytest.mark.parametrize("value", ["-x", "--path", "-p", "a=b", "=", "1_2", "", "-5", "'\"", "None"])
+def test_run_takes_any_text(notebook, value):
     path, asked = notebook
-    assert cli.main(["run", path, "--path", "my.csv", "--user", "userId", "--items", "movies.csv"]) == 0
-    assert asked[0][0] == {"path": "my.csv", "user_column": "userId", "items_path": "movies.csv"}
+    assert cli.main(["run", path, "-p", "user", value, "-p", f"user_column={value}"]) == 0
+    assert asked[0][0] == {"user": value, "user_column": value}
+
+
+def test_run_takes_a_file_and_its_columns_and_says_what_is_read(notebook, monkeypatch, tmp_path, capsys):
+    path, asked = notebook
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.csv").write_text("who,movieId,time\nu1,i1,1600000000\nu2,i1,1600000001\n")
+    (tmp_path / "movies.csv").write_text("movieId,title\ni1,A\n")
+    assert cli.main(["run", path, "--path", "my.csv", "--user", "who", "--items", "movies.csv"]) == 0
+    assert asked[0][0] == {"path": "my.csv", "user_column": "who", "items_path": "movies.csv"}
+    assert re.search(r"rows +2\n.*users +2\n", capsys.readouterr().out, re.DOTALL)
+    assert cli.main(["run", path, "--path", "my.csv", "--user", "whom"]) == 2 and len(asked) == 1
+    assert "my.csv has no column 'whom'" in capsys.readouterr().err
 
 
 def test_the_roles_of_columns_are_those_of_the_reader():

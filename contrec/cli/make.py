@@ -52,9 +52,7 @@ def study(options) -> int:
     ]  # fmt: skip
     check_ready(configs)
     if own_file:
-        from contrec.data.table import summary
-
-        say(f"{table(summary(**configs[0].own_file).reset_index())}\n")
+        _say_what_is_read({"path": options.path} | {ROLES[role]: name for role, name in columns.items()})
     failed = []
     for dataset in options.datasets:
         combinations = list(itertools.product(options.recipes, options.seeds, options.models))
@@ -269,7 +267,23 @@ def run(options) -> int:
     own_file = {} if options.path is None else {"path": options.path}
     own_file |= {ROLES[role]: name for role, name in columns.items()}
     parameters = read_parameters(source, [*own_file.items(), *options.parameters])
+    if parameters.get("path") is not None:
+        _say_what_is_read(parameters)
     folder = paths.artifacts() / "notebooks" / source.stem
     outcome = run_notebook(str(source), parameters, folder, progress=sys.stderr.isatty())
     say(f"{outcome.name}: {outcome.seconds / 60:.1f} min, {outcome.path}")
     return fail(f"{outcome.name} failed in {outcome.error}", 1) if outcome.error else 0
+
+
+def _say_what_is_read(parameters: dict) -> None:
+    """The summary of a file of one's own, from the parameters of 10_your_own_data that tell of it.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    from contrec.data.table import summary
+    from contrec.study.config import Config
+
+    columns = {role: parameters.get(name) for role, name in ROLES.items()}
+    own_file = Config.from_parameters(dataset="table", path=parameters["path"], columns=columns).own_file
+    say(f"{table(summary(**own_file).reset_index())}\n")

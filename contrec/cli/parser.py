@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,9 +79,9 @@ def parser() -> argparse.ArgumentParser:
     run = _add(commands, "run", make.run, "execute one notebook with other parameters")
     run.add_argument("notebook", metavar="NOTEBOOK", help="its name or number, such as 03_training or 03")
     run.add_argument(
-        *("-p", "--parameter"), nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
+        *("-p", "--parameter"), type=_parameter, action="append", default=[], metavar="NAME VALUE", dest="parameters",
         help="one of the notebook's parameters, such as -p dataset lastfm -p seeds 0,1; may be repeated. A text stays "
-        "as it is (1_2, 007), a relative path starts in this folder",
+        "as it is (1_2, 007, -x), a relative path starts in this folder",
     )  # fmt: skip
     _own_file(run, ", for 10_your_own_data: short for -p path FILE -p user_column NAME ...")
 
@@ -117,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     who.add_argument("--all", action="store_true", help="every user; needs --out")
     _own_file(recommend, "; with --user ID or --all: for those in it, who need not be the run's", "-column")
     recommend.add_argument(
-        "--out", type=Path, metavar="FILE",
+        "--out", type=_file, metavar="FILE",
         help="write a .parquet or .csv file; in .csv an apostrophe stands before texts that begin with = + - @, which "
         "spreadsheets would run (.parquet keeps them as they are)",
     )  # fmt: skip
@@ -134,10 +135,34 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _joined(arguments: list[str]) -> list[str]:
+    """``-p NAME VALUE`` as ``-p NAME=VALUE``, so that a value may begin with "-"."""
+    found, words = [], iter(arguments)
+    for word in words:
+        found.append(word)
+        if word in ("-p", "--parameter"):
+            name = next(words, None)
+            value = None if name is None or "=" in name else next(words, None)
+            found += [] if name is None else [name] if value is None else [f"{name}={value}"]
+    return found
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"a name and a value are wanted, got {text!r}")
+    return name, value
+
+
 class _Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line, as every other mistake is told."""
 
+    def parse_args(self, args=None, namespace=None):
+        return super().parse_args(_joined(sys.argv[1:] if args is None else args), namespace)
+
     def error(self, message: str):
+        if "expected one argument" in message:
+            message += " (one that begins with - is joined to it: --user=-5)"
         raise SystemExit(fail(f"{message}; `{self.prog} --help` says what there is"))
 
     def _check_value(self, action, value):
@@ -185,6 +210,10 @@ def _type(read: Callable, wanted: str) -> Callable:
             raise argparse.ArgumentTypeError(f"{wanted} wanted, got {text!r}") from None
 
     return typed
+
+
+def _file(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 _listed = _type(given.listed, "texts separated by commas, or a list of them, are")

@@ -205,6 +205,7 @@ def test_nothing_from_outside_becomes_html(project):
         "config": {"preset": EVIL},
         "dataset": {"name": EVIL},
         "fingerprint": EVIL,
+        "outputs": {},
     }
     (project / "figures" / "x.svg").write_text(f"<svg><title>{markup.text(EVIL)}</title></svg>")
     (project / "figures" / "x.json").write_text(json.dumps(about))
@@ -333,3 +334,12 @@ def test_a_recorded_grid_and_search_are_shown(project):
     assert "software, leave_one_out: 14 of 17 models: repeat_history, itemknn, itemknn/recency" in own
     assert "lastfm, leave_one_out: 16 of 16 models <code>" in own  # nothing of it is recorded: no names
     assert "baselines that were run" not in own  # no ContRec of this dataset to stand beside
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"cells": [{}], "metadata": {}}', '{"cells": [], "metadata": 1}'])
+def test_a_damaged_executed_notebook_is_named(project, damaged):
+    folder = execute(project, cell("1"))
+    file = next(folder.glob("*.ipynb"))
+    file.write_text(damaged)
+    with pytest.raises(ValueError, match=f"{file.name} is no executed notebook, or is damaged .*; remove it"):
+        report.page(folder, "planted", "tiny")
