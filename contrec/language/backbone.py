@@ -190,11 +190,10 @@ def load_backbone(config: LanguageConfig, texts: list[str], seed: int, tokenizer
 def decoder_of(model) -> nn.Module:
     """The stack that turns embeddings into hidden states (LoRA layers included, output layer left out)."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    # not every model names its stack alike, and some call their output layer "decoder"
     for stack in (inner.get_decoder(), inner.base_model, getattr(inner, "model", None)):
-        if stack not in (inner, None) and "inputs_embeds" in inspect.signature(stack.forward).parameters:
+        if stack not in (inner, None) and not isinstance(stack, nn.Linear):  # some call their output layer "decoder"
             return stack
-    raise refused(model.config.name_or_path, "it has no stack of layers below its output layer that reads vectors")
+    raise refused(model.config.name_or_path, "its layers cannot be asked without its output layer")
 
 
 def decoder_config(model):

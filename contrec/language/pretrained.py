@@ -92,11 +92,11 @@ def _check_folder(name: str) -> None:
     has = {path.name for path in folder.iterdir()}
     if "modules.json" in has or "config_sentence_transformers.json" in has:
         raise refused(name, "it is a sentence encoder, which writes no text")
+    if "adapter_config.json" in has:
+        raise refused(name, "it holds an adapter: merge it into its model first")
     if "config.json" not in has:
         if any(file.lower().endswith(".gguf") for file in has):
             raise refused(name, "it holds a GGUF file, and config.json with *.safetensors is needed")
-        if "adapter_config.json" in has:
-            raise refused(name, "it holds an adapter without its model: merge it into the model first")
         raise refused(name, "the folder holds no config.json")
     _check_config(name, _json(name, folder / "config.json"))
     _check_weights(name, folder, has)

@@ -203,12 +203,22 @@ def test_an_architecture_trained_whole(make, kind, settings, linear):
     assert all(p.grad is not None and p.grad.abs().max() > 0 for _, p in inside)
 
 
+@pytest.mark.parametrize(("kind", "attention"), [("llama", "sdpa"), ("gptj", "eager"), ("gemma2", "eager")])
+def test_attention_is_sdpa_where_the_model_can_do_it(make, kind, attention):
+    assert world(make(kind, FAMILIES[kind][0]), "none").model.config._attn_implementation == attention
+
+
 @pytest.mark.parametrize("kind", NARROW)
 def test_embeddings_of_another_width_than_the_layers(make, kind):
     settings, outside = NARROW[kind]
     w = world(make(kind, settings), "lora")
     assert len(adapters(w.model)) == 2 * FAMILIES[kind][1] + outside
     assert w.user.hidden == 16 and prove(kind, w.model, w.answers, w.prompts) < SPREAD and max(spreads(w)) < SPREAD
+
+
+def test_a_stack_is_found_where_the_output_layer_is_called_decoder(make):
+    w = world(make("modernbert-decoder", dict(local_attention=2 * WINDOW)), "all")
+    assert prove("modernbert", w.model, w.answers, w.prompts) < SPREAD and max(spreads(w)) < SPREAD
 
 
 @pytest.mark.parametrize("kind", WHOLE_ONLY)

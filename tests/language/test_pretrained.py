@@ -84,7 +84,8 @@ def no_end(folder):
 DAMAGES = {
     "empty": (only(".gitattributes"), "the folder holds no config.json"),
     "gguf": (only("model-Q4.gguf"), "it holds a GGUF file, and config.json with .*safetensors is needed"),
-    "adapter": (only("adapter_config.json"), "it holds an adapter without its model: merge it"),
+    "adapter": (only("adapter_config.json"), "it holds an adapter: merge it into its model first"),
+    "adapter beside its model": (write("adapter_config.json", "{}"), "it holds an adapter: merge it"),
     "sentence encoder": (write("modules.json", "[]"), "it is a sentence encoder, which writes no text"),
     "config cut": (write("config.json", '{"model_type": '), "config.json is damaged"),
     "config of bytes": (write("config.json", b"\xff\xfe\x00"), "config.json is damaged"),
