@@ -254,6 +254,7 @@ def _written(column: Column) -> tuple[np.ndarray, np.ndarray, str]:
             pc.utf8_rpad(pc.replace_substring_regex(texts, r"^\d*\.?", ""), 9, "0"), 0, 9
         )
         return _counted(column, whole, fraction.cast(pa.int64()).to_numpy())
+    texts = pc.replace_substring_regex(texts, " ?(UTC|GMT)$", "Z")
     found = pd.to_datetime(texts.to_pandas(), errors="coerce", utc=True, format="ISO8601")
     column.fail(found.isna().to_numpy(), "{value} is not a time between 1970 and 2100", cure)
     return _dated(column, found.astype("int64").to_numpy(), found.dtype.unit)

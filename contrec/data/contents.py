@@ -143,7 +143,7 @@ def _utf8(path: Path, data: bytes) -> bytes:
         half = len(data[:1000]) // 2
         encoding = "utf-16-le" if odd > 0.4 * half > even else "utf-16-be" if even > 0.4 * half > odd else None
         if encoding is None:
-            line = 1 + len(data[: data.index(0)].splitlines())
+            line = len((data[: data.index(0)] + b"x").splitlines())
             raise DataError(f"{path}, line {line}: holds a NUL byte, so it is no text; {_CSV}")
     if encoding:
         try:

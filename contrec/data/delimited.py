@@ -57,14 +57,16 @@ class Delimited:
             DataError: if a row has not as many fields as the header, or a quotation mark stands wrong.
         """
         quotes = self.quoting and self.data.find(b'"', self.begin) >= 0
-        if quotes:  # without them the parser's own check of the fields is enough, and scanning waits for a fault
+        if not quotes:
+            try:
+                return self._parse(self.data, wanted)  # whose own check of the fields is enough
+            except ValueError:
+                pass  # the scan says which line is wrong; what passes it are lines of blanks and very long ones
+        if not self.records.blanks:
             return self._parse(self.data, wanted, self.records)
-        try:
-            return self._parse(self.data, wanted)
-        except ValueError:
-            kept = self.records  # says which line is wrong; what passes are lines of blanks and very long ones
-            text = b"\n".join(self.data[a:b] for a, b in zip(kept.start.tolist(), kept.stop.tolist()))
-            return self._parse(self.data[: self.begin] + text, wanted, kept)
+        rows = zip(self.records.start.tolist(), self.records.stop.tolist())
+        text = b"\n".join(self.data[start:stop] for start, stop in rows)
+        return self._parse(self.data[: self.begin] + text, wanted, self.records)
 
     def _parse(self, data: bytes, wanted: list[str], records: Records | None = None):
         import pyarrow as pa
@@ -144,13 +146,14 @@ def _end_of_line(data: bytes, start: int) -> tuple[int, int]:
 class Records:
     """Rows of a text: ``start`` and ``stop`` in bytes, ``line`` in which each begins, int64, shape (n,).
 
-    ``broken``: whether a quoted field holds a line break.
+    ``broken``: whether a quoted field holds a line break; ``blanks``: whether lines of blanks lie between.
     """
 
     start: np.ndarray
     stop: np.ndarray
     line: np.ndarray
     broken: bool
+    blanks: bool
 
 
 def scan(path, data: bytes, begin: int, first_line: int, separator: str, n_fields: int, quoting: bool) -> Records:
@@ -194,7 +197,8 @@ def scan(path, data: bytes, begin: int, first_line: int, separator: str, n_field
             f"{path}, line {line[row]} has {fields[row]} fields{spans}, the header {n_fields}{more}; "
             f"correct it: cells that contain {separator!r} must be quoted"
         )
-    return Records(begin + start[~blank], begin + stop[~blank], line[~blank], broken)
+    blanks = bool((blank & (stop > start)).any())
+    return Records(begin + start[~blank], begin + stop[~blank], line[~blank], broken, blanks)
 
 
 def _pairs(path, text: np.ndarray, marks: np.ndarray, separator: int, line_at) -> np.ndarray:

@@ -44,7 +44,7 @@ class ArrowFile:
         source = pa.BufferReader(data)
         try:
             if kind == "parquet":
-                self._file = parquet.ParquetFile(source)
+                self._file = parquet.ParquetFile(source, page_checksum_verification=True)
                 schema = self._file.schema_arrow
             else:
                 self._table = feather.read_table(source)
