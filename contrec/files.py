@@ -144,7 +144,11 @@ def _put(part: Path, path: Path) -> None:
         return
     aside = _beside(path, "old")  # no folder takes the place of another in one step
     os.replace(path, aside)
-    os.replace(part, path)
+    try:
+        os.replace(part, path)
+    except BaseException:
+        os.replace(aside, path)
+        raise
     _remove(aside)
 
 
@@ -232,7 +236,7 @@ def seal(path: str | Path, about: dict, without: str = "") -> None:
     }
     body = json.loads(json.dumps({**about, "files": files}))
     with replacing(path) as part:
-        part.write_text(json.dumps({**body, "sha256": _digest(body)}, indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps({**body, "sha256": _digest(body)}, indent=2), encoding="utf-8")
 
 
 def sealed(path: str | Path, only: Callable[[str], bool] = lambda name: True) -> dict:

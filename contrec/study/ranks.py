@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,12 @@ def write_results(
 
     Raises:
         ValueError: if something is recorded there that is not among ``kept``; nothing is written then.
-        DataError: if the rows are not those that the ranks give, or what is recorded there cannot be read.
+        DataError: if the rows are not those that the ranks give.
     """
     ranks, kept = path.with_suffix(".ranks.parquet"), list(kept)
     _check_rows(path, frame, kept, names)
-    new = {tuple(map(str, key)) for key, _ in kept}
-    lost = [key for key in (read_ranks(ranks, names) if ranks.exists() else ()) if tuple(map(str, key)) not in new]
+    new = {tuple(map(_text, key)) for key, _ in kept}
+    lost = [key for key in _keys(path, ranks, names) if tuple(map(_text, key)) not in new]
     if lost:
         first = ", ".join(f"{name} {value}" for name, value in zip(names, lost[0], strict=True))
         raise ValueError(
@@ -47,6 +48,14 @@ def write_results(
     rounded = frame.round({"value": 6, "low": 6, "high": 6})
     writing = {path: lambda part: rounded.to_csv(part, index=False), ranks: lambda part: _write(part, kept, names)}
     return provenance.write(writing, entry)
+
+
+def _keys(path: Path, ranks: Path, names: Sequence[str]) -> list[tuple]:
+    """What is recorded, from the ranks, or from the rows where those cannot be read: both are about to be replaced."""
+    for file, read in ((ranks, pd.read_parquet), (path, pd.read_csv)):
+        with suppress(OSError, ValueError, LookupError):
+            return list(read(file)[list(names)].drop_duplicates().itertuples(index=False, name=None))
+    return []
 
 
 def _check_rows(path: Path, frame: pd.DataFrame, kept: list[tuple[tuple, Evaluation]], names: Sequence[str]) -> None:

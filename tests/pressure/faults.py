@@ -19,11 +19,12 @@ def at_operation(number: int, folder: Path, action: str, work: Callable[[], obje
     Operations are those that Python tells its audit hooks; a library's own, as of safetensors, lie between them.
 
     Args:
-        number: from 1.
+        number: from 1; 0 for nothing to happen.
         action: "kill" ends the process without any clean-up, "full" raises what a full disk raises.
 
     Returns:
-        KILLED, DONE (the work has fewer operations, or does not mind), FULL (DiskFull was raised), OTHER; the message.
+        KILLED, DONE (the work has fewer operations, or does not mind), FULL (DiskFull was raised) or OTHER; and the
+        message, of DONE the number of operations.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -53,7 +54,7 @@ def at_operation(number: int, folder: Path, action: str, work: Callable[[], obje
         sys.addaudithook(hook)
         try:
             work()
-            status = DONE
+            status, message = DONE, str(count)
         except DiskFull as error:
             status, message = FULL, str(error)
         except BaseException as error:
