@@ -180,7 +180,10 @@ def numbers(column: Column) -> np.ndarray:
 
     kind = column.values.type
     if column.is_text:
-        values = pd.to_numeric(column.values.to_pandas(), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        try:
+            values = column.values.cast(pa.float64()).to_numpy()
+        except pa.ArrowException:  # some are no numbers, or have blanks around them
+            values = pd.to_numeric(column.values.to_pandas(), errors="coerce").to_numpy(np.float64, na_value=np.nan)
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         values = column.values.cast(pa.float64(), safe=False).to_numpy()
     elif pa.types.is_boolean(kind):

@@ -217,8 +217,6 @@ def _told(table, name: str):
 
 def _events(column: Column, events: str | None) -> tuple[np.ndarray, str]:
     """Which rows count, and how often each kind of event happened."""
-    import pandas as pd
-
     kinds = column.values.cast("string").to_pandas().fillna("(none)").str.strip()
     counts = kinds.value_counts()
     shown = ", ".join(f"{clean_text(kind, 20)} {n}" for kind, n in counts.head(6).items())
@@ -230,7 +228,6 @@ def _events(column: Column, events: str | None) -> tuple[np.ndarray, str]:
     for kind in wanted:
         if kind not in counts.index:
             raise DataError(f"{column.table.path}: no row has event {kind[:30]!r} (events: {shown})")
-    assert isinstance(kinds, pd.Series)
     return kinds.isin(wanted).to_numpy(), f"{shown} (kept: {', '.join(wanted)})"
 
 
@@ -289,7 +286,8 @@ def _of_items(role: str, table, column: Column, codes: np.ndarray, names: np.nda
 
 
 def _facts(table, interactions, n_rows, unit, dropped, chosen, source, texts) -> dict[str, str]:
-    pairs = len(np.unique(interactions.user * interactions.n_items + interactions.item))
+    pairs = np.sort(interactions.user * interactions.n_items + interactions.item)
+    repeats = np.count_nonzero(pairs[1:] == pairs[:-1])
     first, last = (np.datetime64(int(t), "s") for t in (interactions.timestamp.min(), interactions.timestamp.max()))
     finer = ", with fractions of a second" if interactions.nanosecond is not None else ""
     facts = {
@@ -299,7 +297,7 @@ def _facts(table, interactions, n_rows, unit, dropped, chosen, source, texts) ->
         "items": str(interactions.n_items),
         "time": f"{first} to {last}, UTC",
         "unit of time": f"{unit}{finer}",
-        "repeats": f"{len(interactions) - pairs} rows repeat an item of their user (kept)",
+        "repeats": f"{repeats} rows repeat an item of their user (kept)",
         "dropped": "; ".join(dropped) or "0",
     }
     for role, column in chosen.items():
