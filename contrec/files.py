@@ -290,7 +290,7 @@ def _digest(body: dict) -> str:
 def _files(folder: Path, without: str = "") -> list[Path]:
     """Every file below a folder, hidden ones and those of a subfolder left out."""
     found = []
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if name != without and not name.startswith("."))
         found += [Path(place) / name for name in sorted(names) if not name.startswith(".")]
     return found

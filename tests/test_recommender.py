@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from contrec.data.interactions import Cases, history_seed
+from contrec.files import sealed
 from contrec.network import Batch, RecommenderConfig, config_from_dict
 from contrec.recommender import Recommender
 from contrec.training import trainable_state
@@ -315,7 +317,8 @@ def test_saving_and_loading_changes_nothing(fitted, planted_split, tmp_path):
     loaded.save(tmp_path / "again")
     for path in (p for p in files if p.name != "tokenizer_config.json"):  # there transformers says how it was loaded
         twin = tmp_path / "again" / path.relative_to(tmp_path / "model")
-        assert twin.read_bytes() == path.read_bytes(), path.name
+        content = sealed if path.name == "recommender.json" else Path.read_bytes  # it holds the hash of that one
+        assert content(twin) == content(path), path.name
 
 
 def test_phase_one_leaves_no_gradient_to_be_clipped(fitted):
