@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 
 def text(given: str) -> str:
-    """The text itself, whatever it looks like: ``1_2``, ``007``, ``None``."""
-    return given
+    """The text itself, whatever it looks like: ``1_2``, ``007``, ``None``; only bytes that are no text are refused."""
+    return given.encode().decode()
 
 
 def whole(given: str) -> int:

@@ -106,13 +106,14 @@ def bench(options) -> int:
     from contrec import bench
     from contrec.checks import one_of
 
-    one_of("stage", options.stage or "train-step", BENCH_STAGES)
+    stages = BENCH_STAGES if options.stage is None else [options.stage]
+    for stage in stages:
+        one_of("stage", stage, BENCH_STAGES)
     one_of("device", options.device, ("cpu", "cuda"))
     bench.available(options.device)
     if options.record and options.stage:
         raise ValueError("--record wants all stages in one run: leave the stage out")
     outcomes, start = {}, time.perf_counter()
-    stages = [options.stage] if options.stage else BENCH_STAGES
     for stage in itertools.chain.from_iterable(bench.PARTS.get(stage, (stage,)) for stage in stages):
         benchmark = bench.benchmark(stage, options.device)
         outcomes[stage] = outcome = bench.run(benchmark, options.device)

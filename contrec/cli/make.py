@@ -39,7 +39,8 @@ def study(options) -> int:
         raise ValueError("--arms belongs to --ablation")
     options.datasets, options.models = options.datasets or ["planted"], options.models or ["contrec"]
     options.recipes = options.recipes or ["tuned"]
-    options.seeds, options.split = options.seeds or [0], options.split or "leave_one_out"
+    options.seeds = options.seeds or [0]
+    options.split = "leave_one_out" if options.split is None else options.split
     own_file = "table" in options.datasets
     if own_file and options.path is None:
         raise ValueError("dataset table is a file of your own: name it with --path FILE")
@@ -207,8 +208,8 @@ def _ablation(options) -> int:
 
     full = ablation.studies(
         options.datasets or ["planted"], options.models or ["deftrec"], options.recipes or ["paper"],
-        preset=options.preset, source=options.source, split=options.split or "leave_one_out",
-        seeds=options.seeds or [0],
+        preset=options.preset, source=options.source,
+        split="leave_one_out" if options.split is None else options.split, seeds=options.seeds or [0],
     )  # fmt: skip
     return _fill(ablation, [cell for config in full for cell in ablation.cells(config, options.arms)], options)
 

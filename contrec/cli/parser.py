@@ -205,7 +205,10 @@ def _own_file(command: argparse.ArgumentParser, remark: str, ending: str = "") -
 def _type(read: Callable, wanted: str) -> Callable:
     def typed(text: str):
         try:
-            return read(text)
+            value = read(text)
+            if value == []:
+                raise ValueError
+            return value
         except ValueError:
             raise argparse.ArgumentTypeError(f"{wanted} wanted, got {text!r}") from None
 

@@ -286,6 +286,8 @@ def _own_file(dataset: str, path, columns: dict) -> tuple[str | None, dict[str, 
         columns["items"] = str(paths.absolute(columns["items"]))
     for file in (path, columns.get("items")):
         if file is not None:
+            if str(file) != str(file).encode(errors="ignore").decode():  # bytes that are no text, as a shell gives them
+                raise DataError(f"the name of the file {str(file)!r} is no UTF-8 text; rename it")
             check_file(paths.absolute(file))
     return str(paths.absolute(path)), columns
 

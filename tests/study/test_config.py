@@ -89,6 +89,7 @@ def test_a_preset_is_no_part_of_the_method():
         ({"seeds": [2**63]}, r"seeds must be a list of whole numbers from 0 to 2\*\*63 - 1"),
         ({"dataset": "table"}, "dataset 'table' is a file of your own"),
         ({"dataset": "table", "path": "no.csv"}, "no.csv does not exist"),
+        ({"dataset": "table", "path": "\udcff.csv"}, "the name of the file '.udcff.csv' is no UTF-8 text"),
         ({"dataset": "table", "path": __file__, "columns": {"items": "no.csv"}}, "no.csv does not exist"),
         ({"dataset": "table", "path": __file__, "columns": {"usr": "a"}}, "column must be one of .* mean 'user'"),
         ({"path": __file__}, "dataset 'planted' has no path"),
