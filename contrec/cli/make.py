@@ -87,7 +87,7 @@ def study(options) -> int:
         if options.split != "leave_one_out":
             shared["split"] = options.split
         folder = _study_folder(dataset, options.preset)
-        outcomes = run_all(shared, folder, say=say, progress=sys.stderr.isatty())
+        outcomes = run_all(shared, folder, workers=options.workers, say=say, progress=sys.stderr.isatty())
         failed += [o for o in outcomes if o.error]
         say(f"executed notebooks (.ipynb and .html, with tables and figures): {folder}")
         _write_report(dataset, options.preset)

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument("--grid", action="store_true", help="fill the grid of baselines, cheapest first, instead")
     study.add_argument("--ablation", action="store_true", help="run models with one thing changed each instead")
     study.add_argument("--arms", type=_listed, metavar="NAME,...", help="of the ablation; default: all that change it")
-    workers = "processes of the grid or the ablation, one thread each"
+    workers = "notebooks at a time, or processes of the grid or the ablation; above 1 one thread each; default: 1"
     study.add_argument("--workers", type=_whole, default=1, metavar="N", help=workers)
     study.add_argument("--record", action="store_true", help="write the results to data/reproduced")
     study.add_argument("--no-notebooks", action="store_true", help="train (or resume) the runs only")

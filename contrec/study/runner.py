@@ -15,7 +15,8 @@ from pathlib import Path
 from contrec.files import replacing_all, room
 
 from .. import paths
-from ..checks import nearest
+from ..checks import nearest, positive
+from .parallel import results
 from .parameters import check_names, parameters_of, with_absolute_paths
 
 KERNEL = "contrec"
@@ -109,15 +110,20 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
 
 
 def run_all(
-    parameters: dict, out_dir: Path, *, say: Callable[[str], None] = print, progress: bool = False
+    parameters: dict, out_dir: Path, *, workers: int = 1, say: Callable[[str], None] = print, progress: bool = False
 ) -> list[Outcome]:
-    """Execute every notebook in order, each with those of ``parameters`` that it has.
+    """Execute every notebook, begun in order, each with those of ``parameters`` that it has.
 
-    ``say`` gets one line about each. A notebook that fails does not stop the others.
+    ``say`` gets one line about each as it ends. A notebook that fails does not stop the others.
+
+    Args:
+        workers: notebooks at a time. Two or more have one thread each; what one of them makes, the others wait for.
+        progress: whether to show a bar over the cells, where there is one notebook at a time.
 
     Raises:
         ValueError: if there is no notebook, or for a parameter that none of them has.
     """
+    positive("workers", workers)
     sources = all_notebooks()
     if not sources:
         raise ValueError(f"no notebooks in {paths.notebooks()}")
@@ -127,14 +133,22 @@ def run_all(
         if parameter not in names:
             close = nearest(parameter, names)
             raise ValueError(f"no notebook has a parameter {parameter}{close}; there are: {', '.join(names)}")
-    outcomes = []
-    for number, source in enumerate(sources, 1):
-        own = {k: v for k, v in parameters.items() if k in known[source.stem]}
-        outcome = run_notebook(source.stem, own, out_dir, progress=progress)
-        verdict = f"FAILED in {outcome.error}" if outcome.error else "done"
-        say(f"[{number}/{len(sources)}] {source.stem:<24} {outcome.seconds / 60:5.1f} min  {verdict}")
-        outcomes.append(outcome)
-    return outcomes
+    jobs = [
+        (str(p), {k: v for k, v in parameters.items() if k in known[p.stem]}, out_dir, progress and workers == 1)
+        for p in sources
+    ]
+    outcomes = {}
+    with _environment({"OMP_NUM_THREADS": "1"} if workers > 1 else {}):  # of the kernels
+        for (source, *_), outcome in results(_run, jobs, workers):
+            outcomes[source] = outcome
+            verdict = f"FAILED in {outcome.error}" if outcome.error else "done"
+            minutes = f"{outcome.seconds / 60:5.1f} min"
+            say(f"[{len(outcomes)}/{len(sources)}] {outcome.name:<24} {minutes}  {verdict}")
+    return [outcomes[str(source)] for source in sources]
+
+
+def _run(source: str, parameters: dict, out_dir: Path, progress: bool) -> Outcome:
+    return run_notebook(source, parameters, out_dir, progress=progress)
 
 
 @contextmanager

@@ -221,6 +221,20 @@ def test_all_run_in_order_and_a_failure_is_told(notebooks, tmp_path):
     assert "before" in text_of(outcomes[0].path) and "after" not in text_of(outcomes[0].path)
 
 
+def test_two_at_a_time_have_one_thread_each_and_keep_their_order(notebooks, tmp_path):
+    meet = (
+        "import os, pathlib, time; pathlib.Path(mine).touch()\nwhile not pathlib.Path(other).exists(): time.sleep(0.01)"
+    )
+    for name, mine, other in (("00_a", "a", "b"), ("01_b", "b", "a")):  # alone, each would wait for ever
+        own = f"mine = {mine!r}\nother = {other!r}"
+        write(notebooks / f"{name}.ipynb", meet, "print(os.environ['OMP_NUM_THREADS'])", parameters=(own,))
+    lines = []
+    outcomes = runner.run_all({}, tmp_path / "out", workers=2, say=lines.append)
+    assert [(o.name, o.error) for o in outcomes] == [("00_a", None), ("01_b", None)]
+    assert [text_of(o.path) for o in outcomes] == ["1\n", "1\n"]
+    assert [line[:5] for line in lines] == ["[1/2]", "[2/2]"] and os.environ["OMP_NUM_THREADS"] == "3"
+
+
 def test_no_notebooks_is_an_error(notebooks, tmp_path):
     with pytest.raises(ValueError, match="no notebooks in"):
         runner.run_all({}, tmp_path)
