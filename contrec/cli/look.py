@@ -18,8 +18,10 @@ BENCH_STAGES = ("train-step", "generate", "prompts", "insert", "sample", "rank",
 def datasets(options) -> int:
     import pandas as pd
 
+    from contrec import paths
     from contrec.data.statistics import statistics
 
+    paths.mirror()  # a wrong one is told once, and not for each dataset
     found = statistics()
     for column in found.columns.intersection(["first_time", "last_time"]):
         found[column] = pd.to_datetime(found[column], unit="s").dt.strftime("%Y-%m-%d")
