@@ -20,7 +20,7 @@ from contrec.language.prompts import PromptBatch, PromptBuilder, Ragged
 from contrec.language.user_model import UserModel
 
 TOLERANCE = 1e-3  # relative, in fp32: rounding gives 1e-6, wrong reading 1e-2 and more
-LOW_PRECISION = 0.1  # bf16 and NF4
+LOW_PRECISION = 0.2  # bf16 and NF4: rounding gave up to 0.03 in a dozen layers, wrong positions mostly 0.3 and more
 
 
 @torch.no_grad()
