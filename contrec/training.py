@@ -225,8 +225,9 @@ def _accelerator(device: torch.device):
     from accelerate import Accelerator, PartialState
     from accelerate.state import AcceleratorState
 
-    if PartialState._shared_state and PartialState().num_processes > 1:
-        return Accelerator(cpu=PartialState().device.type == "cpu")
+    started = PartialState().num_processes if PartialState._shared_state else int(os.environ.get("WORLD_SIZE", 1))
+    if started > 1:
+        return Accelerator()
     if AcceleratorState._shared_state and PartialState().device.type != device.type:
         AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=device.type == "cpu")
