@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import matplotlib
+
+from contrec.files import replacing_all
 
 COLUMN = 3.35  # width of a paper column in inches; every figure is drawn at print size
 
@@ -167,7 +170,7 @@ def save(figure, stem: str | Path, alt_text: str, fingerprint: str) -> list[Path
 
     Args:
         figure: a figure of :mod:`contrec.plots`.
-        stem: path without an ending; its folder must exist.
+        stem: path without an ending.
         alt_text: what the figure shows, in a sentence or two, for readers who cannot see it.
         fingerprint: short fingerprint of the config.
 
@@ -177,13 +180,26 @@ def save(figure, stem: str | Path, alt_text: str, fingerprint: str) -> list[Path
     Raises:
         ValueError: if ``alt_text`` or ``fingerprint`` is empty.
     """
+    writing = writers(figure, stem, alt_text, fingerprint)
+    with replacing_all(*writing) as parts:
+        for write, part in zip(writing.values(), parts, strict=True):
+            write(part)
+    return list(writing)
+
+
+def writers(figure, stem: str | Path, alt_text: str, fingerprint: str) -> dict[Path, Callable[[Path], None]]:
+    """What writes each file of a figure, as :func:`save` does, by its path; it is given another path to write to."""
     for name, text in (("alt_text", alt_text), ("fingerprint", fingerprint)):
         if not text.strip():
             raise ValueError(f"{name} must not be empty: a figure is saved with both")
+    about = {
+        "svg": {"Title": alt_text, "Identifier": fingerprint, "Creator": "contrec", "Date": None},
+        "png": {"Description": alt_text, "Fingerprint": fingerprint, "Software": None},
+    }
+
+    def write(ending: str, path: Path) -> None:
+        with matplotlib.rc_context(THEME):
+            figure.savefig(path, format=ending, metadata=about[ending])
+
     stem = Path(stem)
-    svg, png = (stem.with_name(f"{stem.name}.{ending}") for ending in ("svg", "png"))
-    with matplotlib.rc_context(THEME):
-        about = {"Title": alt_text, "Identifier": fingerprint, "Creator": "contrec", "Date": None}
-        figure.savefig(svg, metadata=about)
-        figure.savefig(png, metadata={"Description": alt_text, "Fingerprint": fingerprint, "Software": None})
-    return [svg, png]
+    return {stem.with_name(f"{stem.name}.{ending}"): partial(write, ending) for ending in about}

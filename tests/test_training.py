@@ -78,11 +78,11 @@ def kill(monkeypatch, where):
     if where == "while writing":
         dumps, calls = json.dumps, []
 
-        def dying(*arguments):
-            calls.append(1)
+        def dying(what, **settings):
+            calls.extend([1] * isinstance(what, list))  # the history
             if len(calls) == 2:
                 raise Killed
-            return dumps(*arguments)
+            return dumps(what, **settings)
 
         monkeypatch.setattr("contrec.training.json.dumps", dying)
     if where == "between the renames":
@@ -132,6 +132,7 @@ def test_the_optimizer_moments_are_what_makes_it_exact(tmp_path):
     run(tmp_path / "part", batches=batches, values=(0.1, 0.2, 0.3), epochs=1)
     file = tmp_path / "part" / "last" / "moments.safetensors"
     file.write_bytes(b"\x02\x00\x00\x00\x00\x00\x00\x00{}")  # a safetensors file without tensors
+    (file.parent / training.SEAL).unlink()
     resumed, _ = run(tmp_path / "part")
     assert not torch.equal(whole.layer[1].weight, resumed.layer[1].weight)
 
@@ -168,12 +169,18 @@ def test_an_equal_value_is_not_better():
     assert [row["best"] for row in run(values=(0.2, 0.2, 0.2))[1]] == [True, False, False]
 
 
-@pytest.mark.parametrize("file", ["history.json", "weights.safetensors", "moments.safetensors"])
-@pytest.mark.parametrize("damage", ["cut", "gone"])
+FILES = ["last/history.json", "last/weights.safetensors", "last/moments.safetensors", "best-1.safetensors"]
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("damage", ["cut", "gone", "flipped"])
 def test_a_damaged_checkpoint_is_one_clear_error(tmp_path, file, damage):
     run(tmp_path, epochs=1)
-    path = tmp_path / "last" / file
-    path.write_bytes(path.read_bytes()[:20]) if damage == "cut" else path.unlink()
+    path, data = tmp_path / file, bytearray((tmp_path / file).read_bytes())
+    data[-3] ^= 1  # of the last weight, or of a figure in the history
+    path.write_bytes(data[:20] if damage == "cut" else data)
+    if damage == "gone":
+        path.unlink()
     with pytest.raises(ValueError, match=r"checkpoint in .* cannot be used .*delete that folder and run the same"):
         run(tmp_path)
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from contrec.language import PromptBatch, TokenInjector, UserModel
-from contrec.language.backbone import LORA_TARGETS
 from contrec.language.prompts import Ragged
 
 HIDDEN, LAYERS, HEADS, VOCABULARY = 256, 4, 4, 4096
@@ -33,7 +32,7 @@ def user_model(device: str, prefix: np.ndarray, trie: dict | None = None, lora_r
         )
     )  # fmt: skip
     if lora_rank is not None:
-        settings = {"r": lora_rank, "lora_alpha": 2 * lora_rank, "target_modules": list(LORA_TARGETS)}
+        settings = {"r": lora_rank, "lora_alpha": 2 * lora_rank, "target_modules": "all-linear"}
         # random instead of zero at the start: else half of the gradients were zero, and equal whatever one does
         model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **settings))
     answers = SimpleNamespace(trie=trie)

@@ -6,7 +6,19 @@ from ..checks import one_of
 from .interactions import Case, Cases, Catalogue, DataError, Interactions, Split
 from .splits import split
 
-__all__ = ["Case", "Cases", "Catalogue", "DataError", "Interactions", "SOURCES_OF", "Split", "inputs", "load", "split"]
+__all__ = [
+    "Case",
+    "Cases",
+    "Catalogue",
+    "DataError",
+    "Interactions",
+    "SOURCES_OF",
+    "Split",
+    "inputs",
+    "load",
+    "missing",
+    "split",
+]
 
 SOURCES_OF = {
     "planted": ("planted",),
@@ -72,13 +84,11 @@ def inputs(name: str, source: str | None = None, path=None, items=None) -> dict[
         name, source: as in :func:`load`.
         path, items: the files of "table": interactions, and texts of items.
     """
-    from . import amazon, download, lastfm, movielens, released, table
+    from . import amazon, download, lastfm, table
 
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
     _check_path(name, path, items)
-    if name == "planted":
-        return {}
     if name == "table":
         from pathlib import Path
 
@@ -89,19 +99,42 @@ def inputs(name: str, source: str | None = None, path=None, items=None) -> dict[
                 name = Path(file).name
                 hashes[f"items: {name}" if name in hashes else name] = download.sha256(file)
         return hashes
-    if source == "released":
-        # side information that the loader adds from a raw archive when it is here
+    extra = ()
+    if source == "released":  # side information that the loader adds from a raw archive when it is here
         extra = {"lastfm": lastfm.FILES, "beauty": amazon.FILES["beauty"][1:]}.get(name.removesuffix("_positive"), ())
-        return download.inputs((*released.files(name), *extra))
+    return download.inputs((*_files(name, source), *extra))
+
+
+def missing(name: str, source: str | None = None, *, progress: bool = False) -> list[str]:
+    """Find or fetch every official file that ``load(name, source)`` needs; what cannot be had, one message each."""
+    from . import download
+
+    found = []
+    for file in _files(name, _source(name, source)):
+        try:
+            download.locate(file, progress=progress)
+        except DataError as error:
+            found.append(f"{name}: {error}")
+    return found
+
+
+def _files(name: str, source: str) -> tuple[str, ...]:
+    """The official files that a loader cannot do without, as keys of ``SOURCES``."""
+    from . import amazon, lastfm, movielens, released
+
+    if name in ("planted", "table"):
+        return ()
+    if source == "released":
+        return tuple(released.files(name))
     if source == "sample":
-        return download.inputs((amazon.SAMPLE,))
+        return (amazon.SAMPLE,)
     files = {
         "lastfm": lastfm.FILES,
         "ml1m": movielens.FILES,
         "ml1m_all": movielens.FILES,
         "beauty_positive": amazon.FILES["beauty"],
     }
-    return download.inputs(files[name] if name in files else amazon.FILES[name])
+    return tuple(files[name] if name in files else amazon.FILES[name])
 
 
 def _check_path(name: str, path, items=None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from contrec.files import replacing
+
 from . import table
 from .interactions import DataError
 from .planted import planted
@@ -42,8 +44,8 @@ def write_example(folder: str | Path, n_users: int = 150, n_items: int = 80, see
         }
     ).iloc[made.timestamp.argsort(kind="stable")]  # fmt: skip
     path = Path(folder) / NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(path, index=False)
+    with replacing(path) as part:
+        rows.to_csv(part, index=False)
     return path
 
 

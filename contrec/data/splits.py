@@ -163,6 +163,33 @@ def split(
     )
 
 
+def require_training(split: Split) -> None:
+    """The check of every model that learns by gradient, before anything is trained: is there enough to learn from?
+
+    Raises:
+        DataError: without two items, a training case or a validation case.
+    """
+    train, rows = split.train, np.bincount(split.train.user, minlength=split.n_users)
+    items = np.bincount(np.unique(train.user * split.n_items + train.item) // split.n_items, minlength=len(rows))
+    by_time = split.protocol == "time_point"
+    if split.n_items < 2:
+        problem, cure = f"the catalogue has {split.n_items} item", "a ranking needs 2"
+    elif not len(split.train_cases) or not np.any((rows >= SHORTEST) & (items >= 2)):
+        problem = f"no user has a training case: the longest train history has {rows.max(initial=0)} rows"
+        place = "before the cut in time" if by_time else f"and 2 more that are held out: {SHORTEST + 2} in all"
+        cure = f"one user at least needs {SHORTEST} rows, of 2 different items, {place}"
+    elif not len(split.validation):
+        problem = "there is no validation case, which chooses the epoch"
+        rows = "a row in the validation's span of time and one before it" if by_time else "3 rows, 2 of them held out"
+        cure = f"one user at least needs {rows}"
+    else:
+        return
+    raise DataError(
+        f"{train.name}: too little to train on under {split.protocol}: {problem} ({split.n_users} users, {len(train)} "
+        f"train rows); {cure}. Add data or lower the filters"
+    )
+
+
 def tied_rows(interactions: Interactions) -> np.ndarray:
     """Whether another row of the same user has the same time, bool, shape (n,)."""
     user, time = interactions.user, interactions.timestamp

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from contrec import data, paths
+from contrec import paths
 from contrec.evaluation import Evaluation
+from contrec.files import Damaged
 from contrec.study import parallel, provenance, runs
 from contrec.study.arms import Arm, arms
 from contrec.study.config import Config
@@ -78,8 +79,11 @@ def studies(
 def estimates(wanted: Sequence[Cell]) -> list[float]:
     """Seconds that each cell is expected to take on one thread: in proportion to what finished runs have taken."""
     sizes = [SIZES.get(c.full.dataset, 1.0) * (0.0 if c.arm.variant else c.arm.cost) for c in wanted]
-    runs_ = [paths.artifacts() / "recommender" / run_name(c.config, c.seed) / "run.json" for c in wanted]
-    took = [json.loads(f.read_text(encoding="utf-8"))["seconds"] / s for f, s in zip(runs_, sizes) if s and f.is_file()]
+    took = []
+    for cell, size in zip(wanted, sizes, strict=True):
+        if size:
+            with suppress(Damaged):  # or not there yet
+                took.append(runs.run_about(run_name(cell.config, cell.seed))["seconds"] / size)
     unit = float(np.median(took)) if took else GUESS
     return [unit * size for size in sizes]
 
@@ -176,15 +180,14 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
         if not own:
             continue
         path = paths.reproduced() / f"{stem(full)}.csv"
-        ranks = write_results(path, rows(own), evaluations(own).items(), ("arm", "seed"))
         split = load_split(full)
         entry = provenance.record(
             {"study": asdict(full), "arms": {c.arm.name: c.arm.settings for c in own}},
-            dataset=f"{full.dataset} {full.source}", inputs=data.inputs(full.dataset, full.source, full.path),
-            seeds=sorted({c.seed for c in own}), notebook="05_ablation", outputs=[ranks],
+            dataset=f"{full.dataset} {full.source}", inputs=full.inputs(),
+            seeds=sorted({c.seed for c in own}), notebook="05_ablation",
             rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         )  # fmt: skip
-        written.append(provenance.write_beside(path, entry))
+        written.append(write_results(path, rows(own), evaluations(own).items(), entry, ("arm", "seed")))
     return written
 
 

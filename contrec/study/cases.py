@@ -17,6 +17,7 @@ from contrec.recommender import Recommender
 from contrec.study import runs
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
+from contrec.study.ranks import read_table
 
 TOP = 10
 
@@ -217,7 +218,7 @@ def recorded_ranks(
     path = paths.reproduced() / f"{dataset}_{source}_{split}_{preset}_{recipe}.ranks.parquet"
     if not path.exists():
         raise FileNotFoundError(f"no recorded ranks in {path.name}; `contrec study --record` writes them")
-    frame = pd.read_parquet(path)
+    frame = read_table(path)
     one_of("seed", seed, tuple(sorted(set(frame.seed.tolist()))))
     several = frame.groupby("model").seed.transform("nunique") > 1
     frame = frame[(frame.seed == seed) | ~several]

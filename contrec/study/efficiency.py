@@ -6,13 +6,14 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from contrec import bench, data, paths
+from contrec import bench, paths
 from contrec.bench import inference
 from contrec.recommender import Recommender
 from contrec.study import provenance
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.published import published
+from contrec.study.ranks import read_table
 
 # sizes that a preset can afford: the largest catalogue's vectors take 2.4 GiB
 CATALOGUES = {"tiny": (10**3, 10**4, 10**5), "laptop": (10**3, 10**4, 10**5, 10**6, 10**7)}
@@ -102,14 +103,14 @@ def _by_part(costs: pd.DataFrame, layout: str) -> pd.Series:
 def recorded(stem: str) -> pd.DataFrame:
     """A recorded table of costs, from ``data/reproduced/efficiency``; empty where none was recorded."""
     path = paths.reproduced() / FOLDER / f"{stem}.csv"
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["layout", "part", "seconds"])
+    return read_table(path) if path.is_file() else pd.DataFrame(columns=["layout", "part", "seconds"])
 
 
 def record_costs(config: Config, costs: pd.DataFrame) -> None:
     """Write a notebook's table of costs to ``data/reproduced/efficiency`` with its provenance and the machine."""
     entry = provenance.record(
         asdict(config), dataset=f"{config.dataset} {config.source}",
-        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds,
+        inputs=config.inputs(), seeds=config.seeds,
         device=f"cpu ({inference.machine()})", notebook="07_efficiency",
     )  # fmt: skip
     _write(f"inference_{config.dataset}_{config.recipe}", costs, entry)
@@ -126,9 +127,7 @@ def record_bench(outcomes: dict[str, bench.Outcome], device: str, seconds: float
 
 def _write(stem: str, frame: pd.DataFrame, entry: dict) -> None:
     path = paths.reproduced() / FOLDER / f"{stem}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False, float_format="%.6g")
-    provenance.write_beside(path, entry)
+    provenance.write({path: lambda part: frame.to_csv(part, index=False, float_format="%.6g")}, entry)
 
 
 def bench_table(device: str = "cpu") -> pd.DataFrame:

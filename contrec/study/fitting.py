@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,12 +16,13 @@ import torch
 
 from contrec import data, embeddings, paths
 from contrec.checks import in_range, positive
+from contrec.files import write_json
 from contrec.network import config_from_dict
 from contrec.recommender import Recommender
-from contrec.study import provenance
+from contrec.study import parallel, provenance
 from contrec.study.config import Config
 from contrec.study.stages import stage_version
-from contrec.study.store import Store, load_tensors, save_tensors, write_json
+from contrec.study.store import CHECKPOINTS, Store, load_tensors, save_tensors
 
 
 def store() -> Store:
@@ -32,22 +31,26 @@ def store() -> Store:
 
 
 def data_key(config: Config) -> dict:
-    """What the split is made from: names, the SHA-256 of every file read, and the version of the code."""
-    files = data.inputs(config.dataset, config.source, config.path)
+    """What the split is made from: names, the SHA-256 of every file read, and the version of the code.
+
+    Of a file of one's own also how its columns are called, as far as they were named.
+    """
+    files = config.inputs()
     names = {"dataset": config.dataset, "source": config.source, "split": config.split}
-    return {**names, "files": files, "version": stage_version("data")}
+    columns = {role: Path(name).name if role == "items" else name for role, name in config.columns.items()}
+    return {**names, "files": files, "version": stage_version("data"), **({"columns": columns} if columns else {})}
 
 
 @cache
-def _split(dataset: str, source: str, protocol: str, path: str | None):
-    settings = {"path": path} if path else {}
-    interactions, catalogue = data.load(dataset, source, **settings)
+def _split(dataset: str, source: str, protocol: str, own_file: str, states: tuple):
+    interactions, catalogue = data.load(dataset, source, **json.loads(own_file))
     return data.split(interactions, catalogue, protocol)
 
 
 def load_split(config: Config) -> data.Split:
-    """The split of a config, made once per process."""
-    return _split(config.dataset, config.source, config.split, config.path)
+    """The split of a config, made once per process, and again when a file of one's own has changed."""
+    states = tuple((os.stat(file).st_mtime_ns, os.stat(file).st_size) for file in config.own_files.values())
+    return _split(config.dataset, config.source, config.split, json.dumps(config.own_file), states)
 
 
 def embeddings_key(config: Config, seed: int) -> dict:
@@ -110,12 +113,11 @@ def _train(folder: Path, config: Config, seed: int, progress: bool) -> None:
     recommender = Recommender(config.recommender)
     recommender.fit(
         load_split(config), embeddings=base_embeddings(config, seed, progress), seed=seed, progress=progress,
-        folder=folder / "checkpoints",
+        folder=folder / CHECKPOINTS,
     )  # fmt: skip
     if not state.is_main_process:
         return
-    recommender.save(folder / "model")
-    shutil.rmtree(folder / "checkpoints")  # needed no more
+    recommender.save(folder / "model", replace=True)  # one is there where a process was killed after this line
     about = {"config": asdict(config), "seed": seed, "seconds": time.perf_counter() - start}
     about["processes"] = state.num_processes
     write_json(folder / "run.json", {**about, "label": config.label, "revision": provenance.revision()})
@@ -130,7 +132,8 @@ def _train_in_processes(config: Config, seed: int, progress: bool, processes: in
     if torch.cuda.is_available():
         in_range("processes", processes, 1, torch.cuda.device_count())
     base_embeddings(config, seed, progress)  # made by one process, with all threads
-    asked = json.dumps({"config": asdict(config), "seed": seed, "progress": progress, "processes": processes})
+    asked = {"config": asdict(config), "seed": seed, "progress": progress, "processes": processes}
+    asked = json.dumps({**asked, "parent": os.getpid()})
     code = "import sys; from contrec.study import fitting; fitting._launch(sys.argv[1])"
     threads = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
     done = subprocess.run([sys.executable, "-c", code, asked], stdout=subprocess.DEVNULL, env=os.environ | threads)
@@ -138,21 +141,26 @@ def _train_in_processes(config: Config, seed: int, progress: bool, processes: in
         raise ChildProcessError(f"training in {processes} processes has failed: the reason is told above")
 
 
+def _forked(parent: int, *work) -> None:
+    parallel.end_with(parent)
+    _train(*work)
+
+
 def _launch(asked: str) -> None:
     """What the fresh interpreter does: start the processes and keep what they make."""
     from accelerate import notebook_launcher
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGINT)  # stop when the interpreter that asked is killed
     asked = json.loads(asked)
+    parallel.end_with(asked["parent"])
     config = Config(**asked["config"] | {"recommender": config_from_dict(asked["config"]["recommender"])})
     seed = asked["seed"]
 
     def make(folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        work = (folder, config, seed, asked["progress"])
-        notebook_launcher(_train, work, num_processes=asked["processes"], use_port=str(port))
+        work = (os.getpid(), folder, config, seed, asked["progress"])
+        notebook_launcher(_forked, work, num_processes=asked["processes"], use_port=str(port))
 
     try:
         store().get_or_make("recommender", recommender_key(config, seed), make, resume=True)

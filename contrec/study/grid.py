@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -12,11 +11,14 @@ import numpy as np
 import pandas as pd
 
 from contrec import data, paths
+from contrec.checks import one_of
 from contrec.evaluation import Evaluation, paired_bootstrap
+from contrec.files import Damaged
 from contrec.study import parallel, provenance, runs, search
 from contrec.study.config import Config
 from contrec.study.fitting import load_split, store
 from contrec.study.ranks import write_results
+from contrec.study.store import read_about
 
 SEEDS = (0, 1, 2)
 # Models in the order of the tables; what "repeat_history" is for are catalogues where people buy again
@@ -111,7 +113,7 @@ def cells(datasets=None, models=None, seeds=None, splits=None) -> list[Cell]:
     """The wanted cells, of all or of the named datasets, models, seeds and splits.
 
     Raises:
-        ValueError: if nothing that is wanted has these names.
+        ValueError: for a name that nothing wanted has, or if nothing wanted has all of them.
     """
     found = []
     for (dataset, source, split), (names, own_seeds) in WANTED.items():
@@ -119,6 +121,9 @@ def cells(datasets=None, models=None, seeds=None, splits=None) -> list[Cell]:
             for seed in own_seeds[:1] if model in DETERMINISTIC else own_seeds:
                 found.append(Cell(dataset, source, split, model, seed))
     asked = {"dataset": datasets, "model": models, "seed": seeds, "split": splits}
+    for what, names in asked.items():
+        for name in names or ():
+            one_of(what, name, tuple(dict.fromkeys(getattr(cell, what) for cell in found)))
     kept = [c for c in found if all(v is None or getattr(c, k) in v for k, v in asked.items())]
     if not kept:
         raise ValueError(
@@ -137,8 +142,11 @@ def estimates(wanted: Sequence[Cell]) -> dict[Cell, float]:
     factors: dict[str, list[float]] = {}
     for cell in cells():
         if cell.done:
-            about = json.loads((cell.folder / "about.json").read_text(encoding="utf-8"))
-            factors.setdefault(cell.model, []).append(about["seconds, with test"] / SIZES[cell.dataset])
+            try:
+                took = read_about(cell.folder)["seconds, with test"]
+            except Damaged:
+                continue  # what it took is a guess the less
+            factors.setdefault(cell.model, []).append(took / SIZES[cell.dataset])
     return {c: float(np.median(factors.get(c.model, [GUESS[c.model]]))) * SIZES[c.dataset] for c in wanted}
 
 
@@ -251,15 +259,14 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
             continue
         config, split = _config(*key), load_split(_config(*key))
         path = paths.reproduced() / f"{'_'.join((*key, 'baselines'))}.csv"
-        ranks = write_results(path, results(own), evaluations(own).items())
-        about = [json.loads((c.folder / "about.json").read_text(encoding="utf-8")) for c in own]
+        made = [read_about(c.folder) for c in own]
         settings = {c.model: search.chosen(c.model, c.dataset)[0] for c in own}
         entry = provenance.record(
             {"study": asdict(config), "settings": settings}, dataset=f"{config.dataset} {config.source}",
             inputs=data.inputs(config.dataset, config.source), seeds=sorted({c.seed for c in own}),
-            seconds=sum(a["seconds, with test"] for a in about), outputs=[ranks],
-            device=" and ".join(sorted({a["device"] for a in about})),
+            seconds=sum(a["seconds, with test"] for a in made),
+            device=" and ".join(sorted({a["device"] for a in made})),
             rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         )  # fmt: skip
-        written.append(provenance.write_beside(path, entry))
+        written.append(write_results(path, results(own), evaluations(own).items(), entry))
     return written

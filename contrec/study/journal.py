@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from contrec.files import Damaged, room
 from contrec.study.store import _locked
 
 
@@ -54,7 +55,7 @@ class Queue:
     def claimed(self, pieces: Sequence[Piece]) -> Iterator[Claim | None]:
         """The first piece that is neither done nor taken, for the length of the block; None if there is none."""
         found = None
-        with _locked(self.folder / "lock"):
+        with room(self.folder), _locked(self.folder / "lock"):
             for piece in pieces:
                 file = None if piece.done else _hold(self.folder / f"{piece.name}.lock")
                 if file is None:
@@ -74,19 +75,17 @@ class Queue:
         try:
             yield found
         finally:
-            self._tell(found)
+            with room(self.folder):
+                self._tell(found)
             file.close()
 
     @cached_property
     def study(self):
         """The Optuna study of the journal; trials carry ``piece`` and its label as user attributes."""
         import optuna
-        from optuna.storages.journal import JournalFileBackend
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(self.folder / "optuna.journal")))
-        return optuna.create_study(
-            storage=storage, study_name="sweep", direction="maximize", load_if_exists=True,
+        return opened(
+            self.folder / "optuna.journal", "sweep", "finished points stay in the store",
             sampler=optuna.samplers.RandomSampler(seed=0),
         )  # fmt: skip
 
@@ -105,6 +104,32 @@ class Queue:
             self.study.tell(claim.number, state=optuna.trial.TrialState.FAIL)
         else:
             self.study.tell(claim.number, claim.value)
+
+
+def opened(path: Path, name: str, kept: str, **settings):
+    """The Optuna study of a journal file, which is made if it is not there.
+
+    Args:
+        kept: what removing the file does, for the message.
+
+    Raises:
+        Damaged: if the file is not what Optuna has written.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        return optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True, **settings
+        )
+    except OSError:
+        raise
+    except Exception as error:  # whatever its replay of a changed line runs into
+        what = " ".join(f"{type(error).__name__} {error}".split())[:100]
+        raise Damaged(f"{path} is damaged ({what}); remove it: {kept}") from error
 
 
 def _hold(path: Path):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from contrec.files import Damaged, readable_json, replacing_all, sha256, write_json
+
 from .. import paths
-from .store import _plain, fingerprint, write_json
+from . import stale
+from .store import _plain, fingerprint
 
 PACKAGES = (
     *("torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers", "safetensors"),
@@ -22,12 +24,6 @@ FIELDS = (
     "outputs",
 )
 FIGURE_ENDINGS = (".svg", ".pdf", ".png")
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex, read in blocks."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def revision(folder: Path | None = None) -> dict:
@@ -88,7 +84,7 @@ def record(
         device: "cpu", a torch device (for a GPU its name is recorded), or names of devices.
         seconds: wall-clock duration, rounded to tenths.
         rows: row counts by name (interactions, users, cases, ...).
-        outputs: files whose hashes are recorded; :func:`write_beside` adds those of a figure itself.
+        outputs: files whose hashes are recorded; :func:`write` and :func:`write_beside` add those of their own.
 
     Returns:
         A JSON-ready dict with :data:`FIELDS`. Files of the project appear by their path from its root, others by name.
@@ -111,6 +107,53 @@ def record(
     }
 
 
+def write(files: Mapping[Path, Callable[[Path], object]], entry: dict) -> Path:
+    """Write files that belong together and their record beside the first of them, ``<stem>.json``.
+
+    All are written before any takes its place, and the record, with the hash of each, does so last: where a process was
+    killed in between, :func:`recorded` tells it.
+
+    Args:
+        files: for each path what writes it; it is given another path to write to.
+        entry: from :func:`record`.
+
+    Returns:
+        The path of the record.
+    """
+    beside = next(iter(files)).with_suffix(".json")
+    with replacing_all(*files, beside) as parts:
+        outputs = dict(entry["outputs"])
+        for (path, writing), part in zip(files.items(), parts, strict=False):
+            writing(part)
+            outputs[_name(path)] = sha256(part)
+        parts[-1].write_text(readable_json({**entry, "outputs": outputs}), encoding="utf-8")
+    return beside
+
+
+def recorded(path: Path) -> Path:
+    """The path of a recorded file, once it is the one that the record beside it names; without a record, as it is.
+
+    Raises:
+        Damaged: if it is another one.
+    """
+    path = Path(path)
+    beside = path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ranks") + ".json")
+    if beside.is_file() and path.is_file():
+        try:
+            digest = json.loads(beside.read_text(encoding="utf-8"))["outputs"].get(_name(path))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise damaged(beside, "is damaged") from None
+        if digest is not None and sha256(path) != digest:
+            raise damaged(path, f"is not the file that {beside.name} records")
+    return path
+
+
+def damaged(path: Path, what: str) -> Damaged:
+    """The error of a recorded file, with the cure."""
+    cure = "record it again, or take it back from version control"
+    return Damaged(f"{path} {what} (damaged, changed by hand, or written by a command that was killed): {cure}")
+
+
 def write_beside(path: Path, entry: dict) -> Path:
     """Write ``entry`` (from :func:`record`) beside a figure or CSV, as ``<stem>.json``, with the hash of each output.
 
@@ -127,6 +170,7 @@ def write_beside(path: Path, entry: dict) -> Path:
         same = [path.with_suffix(e) for e in FIGURE_ENDINGS if path.with_suffix(e).is_file()]
     target = path.with_suffix(".json")
     write_json(target, {**entry, "outputs": {**entry["outputs"], **{_name(p): sha256(p) for p in same}}})
+    stale.unmark(path)
     return target
 
 
@@ -140,7 +184,10 @@ def problems(path: Path) -> list[str]:
     beside = path.with_suffix(".json")
     if not beside.is_file():
         return [f"{path.name}: no record {beside.name} beside it; write one with contrec.study.provenance.write_beside"]
-    entry = json.loads(beside.read_text(encoding="utf-8"))
+    try:
+        entry = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        return [f"{beside.name}: is damaged ({error}); write it again"]
     missing = [f for f in FIELDS if f not in entry]
     if missing:
         return [f"{beside.name}: no {', '.join(missing)}"]

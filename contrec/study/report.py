@@ -14,12 +14,12 @@ from string import Template
 
 import pandas as pd
 
+from contrec.files import replacing
 from contrec.study import claims, tables
 from contrec.study.evidence import Notebook, Record, commits, figures, notebooks, records
 from contrec.study.markup import details, figure, mark, table, text
 from contrec.study.published import contradictions, not_available, published
 from contrec.study.sections import METRIC, RECORD, SECTIONS, Gap, Section, chart, ranked, recording, rows, with_contrec
-from contrec.study.store import _replacing
 
 LISTS = {"contradictions": contradictions, "not_available": not_available}
 
@@ -53,7 +53,7 @@ def write(folder: Path, dataset: str, preset: str) -> Path:
         dataset, preset: of the run, for the title and for the commands that run what is missing.
     """
     path = Path(folder) / "report.html"
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(page(Path(folder), dataset, preset), encoding="utf-8")
     return path
 

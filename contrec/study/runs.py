@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from contrec import baselines, data, paths
+from contrec import baselines, paths
 from contrec.controls import variants
 from contrec.data.unseen import numbers_in
 from contrec.evaluation import Evaluation, evaluate
+from contrec.files import Damaged, write_json
 from contrec.study import provenance, search
 from contrec.study.config import Config
 from contrec.study.fitting import data_key, fitted, load_split, run_name, store
 from contrec.study.ranks import write_results
 from contrec.study.stages import stage_version
-from contrec.study.store import load_tensors, save_tensors, write_json
+from contrec.study.store import CHECKPOINTS, load_tensors, made_from, read_about, save_tensors
 
 FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn")
 # Stages that a baseline's result depends on, besides "baselines" and the data
@@ -53,7 +52,8 @@ def _keep(folder: Path, evaluations: dict[str, Evaluation], full: Path | None = 
 
 
 def kept_evaluations(folder: Path) -> dict[str, Evaluation]:
-    """The evaluations that an artifact of stage "evaluation" or "baselines" holds, by model name."""
+    """The evaluations that an artifact of stage "evaluation", "baselines" or "sweep" holds, by model name."""
+    made_from(folder)
     tensors, about = load_tensors(folder / "ranks.safetensors")
     arrays = {name: t.numpy() for name, t in tensors.items()}
     return {
@@ -152,8 +152,8 @@ def floor(config: Config, name: str, seed: int = 0, progress: bool = False) -> P
     def make(folder: Path) -> None:
         split, start = load_split(config), time.perf_counter()
         settings, source = search.chosen(name, config.dataset, config.preset)
-        model, checkpoints = baselines.make(name, **settings), folder / "checkpoints"
-        resumable = {"folder": checkpoints} if isinstance(model, baselines.Learned) else {}
+        model = baselines.make(name, **settings)
+        resumable = {"folder": folder / CHECKPOINTS} if isinstance(model, baselines.Learned) else {}
         model.fit(split, seed=seed, progress=progress, **resumable)
         about = {"settings": settings, "source": source, "seconds": time.perf_counter() - start}
         about["epochs"] = len(getattr(model, "history", []))
@@ -166,7 +166,6 @@ def floor(config: Config, name: str, seed: int = 0, progress: bool = False) -> P
         _keep(folder, kept, full)
         about |= {"seconds, with test": time.perf_counter() - start, "revision": provenance.revision()}
         write_json(folder / "about.json", about)
-        shutil.rmtree(checkpoints, ignore_errors=True)
 
     full = floor(whole(config), name, seed, progress) if config.split == "unseen_users" else None
     return store().get_or_make("baselines", baseline_key(config, name, seed), make, resume=True)
@@ -210,10 +209,9 @@ def random_backbone(config: Config, seed: int, progress: bool = False, processes
 
 def rows_of(config: Config, folder: Path, seed: int, recipe: str, preset: str) -> pd.DataFrame:
     """The metrics that an artifact of stage "evaluation" or "baselines" holds, in :data:`COLUMNS`."""
-    run = run_of(folder)
+    key, run = made_from(folder), run_of(folder)
     # runs and baselines know the revision that made them
-    about = next(f for f in (folder / "about.json", paths.artifacts() / "recommender" / run / "run.json") if f.exists())
-    made = json.loads(about.read_text(encoding="utf-8"))["revision"]
+    made = (run_about(run) if "recommender" in key else read_about(folder))["revision"]
     frame = pd.read_csv(folder / "results.csv")
     return frame.assign(
         dataset=config.dataset, source=config.source, split=config.split, recipe=recipe, preset=preset, seed=seed,
@@ -224,30 +222,44 @@ def rows_of(config: Config, folder: Path, seed: int, recipe: str, preset: str) -
 
 def run_of(folder: Path) -> str:
     """Name of the run that an evaluation belongs to; a baseline's is its own folder's."""
-    return json.loads((folder / "key.json").read_text(encoding="utf-8"))["key"].get("recommender", folder.name)
+    return made_from(folder).get("recommender", folder.name)
+
+
+def run_about(run: str) -> dict:
+    """What is kept about a run by its name: config, seed, seconds, label, revision."""
+    return read_about(paths.artifacts() / "recommender" / run, "run.json")
 
 
 def train_runs(
     dataset: str, source: str | None, split: str, preset: str, recipes: list[str], seeds: list[int],
     models: list[str] = ("contrec",), progress: bool = False, path: str | None = None, write: bool = False,
-    processes: int = 1,
+    processes: int = 1, columns: dict[str, str] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Train and evaluate every combination that is not in the store yet; going on where an earlier call stopped.
 
     Args:
-        path: file of dataset "table".
+        path, columns: of dataset "table", as :meth:`Config.from_parameters` wants them.
         write: also write each combination to ``data/reproduced`` (:func:`record`).
         processes: of every training, as in :func:`fitted`.
+
+    Raises:
+        Damaged: if something in the store is not as it was made; the other combinations are there then.
     """
-    frames = []
+    frames, damaged = [], {}
     for model in models:
         for recipe in recipes:
             config = Config.from_parameters(
-                model, recipe, preset, dataset=dataset, source=source, split=split, seeds=seeds, path=path
-            )
-            frames.append(results(config, progress=progress, processes=processes))
-            if write:
-                record(config)
+                model, recipe, preset, dataset=dataset, source=source, split=split, seeds=seeds, path=path,
+                columns=columns,
+            )  # fmt: skip
+            try:
+                frames.append(results(config, progress=progress, processes=processes))
+                if write:
+                    record(config)
+            except Damaged as error:  # the others do not need it
+                damaged[str(error)] = None
+    if damaged:
+        raise Damaged("; ".join(damaged))
     return pd.concat(frames).drop_duplicates(subset=[c for c in COLUMNS if c != "revision"])
 
 
@@ -262,13 +274,12 @@ def record(config: Config, seconds: float | None = None) -> Path:
     frame, split = results(config), load_split(config)
     stem = "_".join((config.dataset, config.source, config.split, config.preset, config.name))
     path = paths.reproduced() / f"{stem}.csv"
-    ranks = write_results(path, frame, _kept_of(config))
     entry = provenance.record(
         asdict(config), dataset=f"{config.dataset} {config.source}",
-        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, seconds=seconds,
-        rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)}, outputs=[ranks],
+        inputs=config.inputs(), seeds=config.seeds, seconds=seconds,
+        rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
     )  # fmt: skip
-    provenance.write_beside(path, entry)
+    write_results(path, frame, _kept_of(config), entry)
     return path
 
 

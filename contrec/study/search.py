@@ -17,9 +17,12 @@ import pandas as pd
 from contrec import baselines, data, paths
 from contrec.checks import one_of, positive
 from contrec.evaluation import evaluate
+from contrec.files import Damaged, room
 from contrec.study import parallel, provenance
 from contrec.study.config import Config
 from contrec.study.fitting import data_key, load_split
+from contrec.study.journal import opened
+from contrec.study.ranks import read_table
 from contrec.study.store import fingerprint
 
 TRIALS = 20
@@ -93,7 +96,7 @@ TINY: dict[str, dict] = {
 @cache
 def _recorded() -> pd.DataFrame:
     path = paths.reproduced() / "search" / f"{WHERE['dataset']}_{WHERE['source']}.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["model", "settings", METRIC])
+    return read_table(path) if path.exists() else pd.DataFrame(columns=["model", "settings", METRIC])
 
 
 def chosen(model: str, dataset: str, preset: str = "laptop") -> tuple[dict, str]:
@@ -156,8 +159,9 @@ def search(models=None, *, trials: int = TRIALS, workers: int = 1, progress: boo
 
 def search_one(model: str, trials: int) -> None:
     """All trials of one model that are not in its journal yet."""
-    for number in range(len(_finished(model)), trials):
-        _trial(model, number)
+    with room(journal(model).parent):
+        for number in range(len(_finished(model)), trials):
+            _trial(model, number)
 
 
 def _trial(model: str, number: int) -> None:
@@ -174,6 +178,7 @@ def _trial(model: str, number: int) -> None:
     value = evaluate(made, split.validation).metrics()[METRIC]
     trial.set_user_attr("settings", settings)
     trial.set_user_attr("seconds", time.perf_counter() - start)
+    trial.set_user_attr("seal", _seal(trial, value))
     study.tell(trial, value)
 
 
@@ -190,14 +195,7 @@ def _config() -> Config:
 
 
 def _study(model: str):
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = journal(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-    return optuna.create_study(storage=storage, study_name=model, direction="maximize", load_if_exists=True)
+    return opened(journal(model), model, "its trials are made anew")
 
 
 def _finished(model: str) -> list:
@@ -205,7 +203,17 @@ def _finished(model: str) -> list:
 
     if not journal(model).exists():
         return []
-    return _study(model).get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    found = _study(model).get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    for trial in found:
+        if trial.user_attrs.get("seal", _seal(trial, trial.value)) != _seal(trial, trial.value):
+            raise Damaged(f"{journal(model)} is damaged (trial {trial.number}); remove it: its trials are made anew")
+    return found
+
+
+def _seal(trial, value: float) -> str:
+    """Fingerprint of all that a trial has found; trials of an earlier version have none."""
+    kept = {name: what for name, what in trial.user_attrs.items() if name != "seal"}
+    return fingerprint({**kept, "params": trial.params, "value": value})
 
 
 def trials_table(models=None) -> pd.DataFrame:
@@ -226,15 +234,14 @@ def record(trials: int = TRIALS) -> Path:
     config = _config()
     found = trials_table([model for model in SPACES if len(_finished(model)) >= trials])
     path = paths.reproduced() / "search" / f"{config.dataset}_{config.source}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found.round({METRIC: 6, "seconds": 1}).to_csv(path, index=False)
+    rounded = found.round({METRIC: 6, "seconds": 1})
     entry = provenance.record(
         {"study": asdict(config), "spaces": SPACES, "trials": trials}, dataset=f"{config.dataset} {config.source}",
         inputs=data.inputs(config.dataset, config.source), seeds=(0,), seconds=float(found.seconds.sum()),
         rows={"validation": len(load_split(config).validation)},
     )  # fmt: skip
     _recorded.cache_clear()
-    return provenance.write_beside(path, entry)
+    return provenance.write({path: lambda part: rounded.to_csv(part, index=False)}, entry)
 
 
 def chosen_table(models, dataset: str, preset: str = "laptop") -> pd.DataFrame:

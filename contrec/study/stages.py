@@ -48,7 +48,8 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 # Modules whose source changes no artifact: they say what is run (and so stand in the key), or show results.
 OUTSIDE = (
-    *("__init__.py", "baselines/__init__.py", "__main__.py", "checks.py", "paths.py", "theme.py"),
+    *("__init__.py", "baselines/__init__.py", "__main__.py", "checks.py", "files.py", "given.py", "memory.py"),
+    *("paths.py", "theme.py"),
     *("study", "bench", "plots", "cli"),
 )
 
@@ -99,7 +100,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) < 2 or arguments[0] not in ("bump", "keep") or not set(arguments[1:]) <= set(STAGES):
         print(f"usage: python -m contrec.study.stages bump|keep STAGE ... of {' '.join(STAGES)}", file=sys.stderr)
         return 2
-    from .store import write_json
+    from contrec.files import write_json
 
     write_json(RECORD, update(_recorded() if RECORD.exists() else {}, arguments[1:], bump=arguments[0] == "bump"))
     return 0

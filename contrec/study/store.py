@@ -13,7 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .stages import stage_version
+from contrec.files import Damaged, replacing, room, seal, sealed
+from contrec.study.stages import stage_version
+
+KEY = "key.json"  # what an artifact was made from, and its seal
+CHECKPOINTS = "checkpoints"  # subfolder for work that is not finished; no part of the artifact
 
 
 def canonical_json(obj) -> str:
@@ -57,17 +61,6 @@ def fingerprint(obj) -> str:
     return hashlib.sha256(canonical_json(obj).encode()).hexdigest()[:12]
 
 
-def write_json(path: Path, obj) -> None:
-    """Write ``obj`` as readable JSON; a reader sees the old file or the whole new one, never a part.
-
-    Raises:
-        ValueError: for NaN and infinity, which are not JSON.
-    """
-    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with _replacing(Path(path)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def save_tensors(path: Path, tensors: dict, meta: dict | None = None) -> None:
     """Write named tensors (or numpy arrays) with ``meta`` (any JSON) as one safetensors file, atomically."""
     import torch
@@ -80,7 +73,7 @@ def save_tensors(path: Path, tensors: dict, meta: dict | None = None) -> None:
         storage = value.untyped_storage().data_ptr()
         out[name] = value.clone() if storage in seen else value  # safetensors refuses names that share memory
         seen.add(storage)
-    with _replacing(Path(path)) as temporary:
+    with replacing(path) as temporary:
         save_file(out, temporary, metadata={"meta": json.dumps(meta or {}, allow_nan=False)})
 
 
@@ -104,20 +97,6 @@ def load_tensors(path: Path, device: str = "cpu") -> tuple[dict, dict]:
         raise ValueError(f"{path} is damaged ({error}); delete its folder and run the same command again") from error
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling that takes the place of ``path`` when the block ends well, and vanishes when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 class Store:
     """Artifacts below ``root``: one folder ``<stage>/<fingerprint>/`` each, complete or absent.
 
@@ -130,48 +109,101 @@ class Store:
 
     def path(self, stage: str, key: dict) -> Path:
         """Where the artifact of ``stage`` made from ``key`` lies, whether or not it is there yet."""
-        return self.root / stage / fingerprint({"stage": stage, "version": stage_version(stage), "key": key})
+        return self.root / stage / fingerprint(_named(stage, key))
 
     def has(self, stage: str, key: dict) -> bool:
-        """Whether that artifact is there (and so complete)."""
-        return self.path(stage, key).is_dir()
+        """Whether that artifact is there (and so complete, unless it was damaged)."""
+        return os.path.lexists(self.path(stage, key))
 
     def get_or_make(self, stage: str, key: dict, make: Callable[[Path], None], *, resume: bool = False) -> Path:
         """The folder of an artifact; if it is not there, ``make(folder)`` fills a temporary one that is then renamed.
 
         A second process that wants the same artifact waits for the first. Whatever a killed process left behind is
         removed before ``make`` is called; with ``resume=True`` it is handed to ``make`` instead, so that training goes
-        on from its last checkpoint.
+        on from its last checkpoint. So every step of such a ``make`` must bear being done again.
 
         Args:
             stage: one of :data:`contrec.study.stages.STAGES`.
             key: everything the result depends on: settings, seeds, fingerprints of what comes before, SHA-256 of files.
-            make: writes the artifact into the folder it is given; when it raises, no artifact appears.
+            make: writes the artifact into the folder it is given; when it raises, no artifact appears. What it needs
+                for going on, and nobody later, belongs into the subfolder :data:`CHECKPOINTS`.
             resume: whether unfinished work is kept for the next call.
 
         Returns:
             The complete folder, with ``key.json`` inside.
+
+        Raises:
+            Damaged: if the artifact is there and is not as it was made.
+            DiskFull: if there is no room for it.
         """
         final = self.path(stage, key)
-        if final.is_dir():
+        if self.has(stage, key):
+            made_from(final)
             return final
-        final.parent.mkdir(parents=True, exist_ok=True)
         unfinished = final.with_name(f".{final.name}.unfinished")
-        with _locked(final.with_name(f".{final.name}.lock")):
-            if final.is_dir():
-                return final
-            if unfinished.exists() and not resume:
-                shutil.rmtree(unfinished)
-            unfinished.mkdir(exist_ok=True)
+        with room(self.root):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(final.with_name(f".{final.name}.lock")):
+                if not self.has(stage, key):
+                    self._make(unfinished, _named(stage, key), make, resume)
+                    os.replace(unfinished, final)
+        return final
+
+    def _make(self, unfinished: Path, named: dict, make: Callable[[Path], None], resume: bool) -> None:
+        if unfinished.exists() and not resume:
+            shutil.rmtree(unfinished)
+        unfinished.mkdir(exist_ok=True)
+        if not (unfinished / KEY).exists():  # else a process was killed when this was all but done
             try:
                 make(unfinished)
             except BaseException:
                 if not resume or not any(unfinished.iterdir()):
                     shutil.rmtree(unfinished, ignore_errors=True)
                 raise
-            write_json(unfinished / "key.json", {"stage": stage, "version": stage_version(stage), "key": _plain(key)})
-            os.replace(unfinished, final)
-        return final
+            seal(unfinished / KEY, named, without=CHECKPOINTS)
+        shutil.rmtree(unfinished / CHECKPOINTS, ignore_errors=True)
+
+
+def made_from(folder: Path, only: Callable[[str], bool] = lambda name: True) -> dict:
+    """The key that an artifact was made from, once all of the folder is as it was made.
+
+    Args:
+        only: as for :func:`contrec.files.sealed`.
+
+    Raises:
+        Damaged: naming the file that is missing, was changed or does not belong there, and the cure.
+    """
+    folder = Path(folder)
+    named = sealed(folder / KEY, only)
+    try:
+        place = (named.get("stage"), fingerprint({name: named.get(name) for name in ("stage", "version", "key")}))
+    except ValueError:
+        place = None
+    if place != (folder.parent.name, folder.name):
+        raise Damaged(f"{folder} is not what its {KEY} says (copied, renamed or changed); remove it: it is made anew")
+    return named["key"]
+
+
+def read_about(folder: Path, name: str = "about.json") -> dict:
+    """A JSON file of an artifact, read when its content and the sizes of all others are as they were made.
+
+    Raises:
+        Damaged: as :func:`made_from`.
+    """
+    made_from(folder, only=name.__eq__)
+    try:
+        return json.loads((Path(folder) / name).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # of a version that did not seal
+        raise Damaged(f"{Path(folder) / name} cannot be read; remove {folder}: it is made anew") from None
+
+
+def artifacts_of(root: Path, stage: str) -> list[Path]:
+    """Folders of a stage's artifacts, by name, damaged ones too."""
+    return sorted(f for f in (Path(root) / stage).glob("*") if not f.name.startswith("."))
+
+
+def _named(stage: str, key: dict) -> dict:
+    return {"stage": stage, "version": stage_version(stage), "key": _plain(key)}
 
 
 @contextmanager

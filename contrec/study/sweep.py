@@ -8,7 +8,6 @@ checkpoint" trains nothing. Points are claimed from a journal (:mod:`contrec.stu
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +22,7 @@ from contrec.study.config import MODELS, Config
 from contrec.study.fitting import data_key, fitted, load_split, run_name, store
 from contrec.study.journal import Queue
 from contrec.study.stages import stage_version
-from contrec.study.store import fingerprint
+from contrec.study.store import CHECKPOINTS, fingerprint
 
 METRIC = "HR@10"  # by which validation users choose, as in Figs. 3 and 4 of DeftRec
 ALL, HEAD, ONE = KINDS = ("all", "head only", "one checkpoint")
@@ -242,14 +241,13 @@ def make(one: Point) -> Path:
         split = load_split(one.base)
         if one.kind == HEAD:
             kept = _once(_conditions, one.base, one.seed)
-            place = folder / "checkpoints"
+            place = folder / CHECKPOINTS
             asked = head_only.retrained(recommender, kept, one.config.recommender, seed=one.seed, folder=place)
         else:
             asked = head_only.changed(recommender, one.config.recommender)
         cases = {"validation": split.validation, "test": split.test}
         made = {part: head_only.variant(asked, cases[part], known[part]) for part in PARTS}
         runs._keep(folder, {part: evaluate(made[part], cases[part], train=split.train) for part in PARTS})
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
     fitted(one.base, one.seed)  # before the point is locked: others may want the same run
     return store().get_or_make("sweep", one.key, write, resume=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from contrec import data, paths
+from contrec import paths
 from contrec.evaluation import Evaluation, paired_bootstrap
-from contrec.study import provenance, runs
+from contrec.study import provenance, runs, stale
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
-from contrec.study.ranks import read_ranks, write_results
+from contrec.study.ranks import read_ranks, read_table, write_results
 from contrec.study.sweep import METRIC, PARAMETERS, checked, plan, setting_of, value_of, values_of, why_not
 
 COLUMNS = [*runs.COLUMNS, "parameter", "x", "kind", "part"]
@@ -141,7 +141,8 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
         row["agrees?"] = ("yes" if said[0] <= top <= said[1] else "no") if said else "-"
         outcome = paired_bootstrap(*(kept[name, x, first, "test"] for x in (top, worst)), METRIC)
         row["spread"], (row["low"], row["high"]) = outcome["difference"], outcome["interval"]
-        row["against noise"] = "inside" if row["low"] <= 0 <= row["high"] else "outside"
+        word = "inside" if row["low"] <= 0 <= row["high"] else "outside"
+        row["against noise"] = stale.shown(word, "stale" in own and own.stale.any())
         row["best - default"] = _gain(kept, name, top, value_of(config, name))
         rows.append(row)
     order = ["parameter", "kind", "values", "default", "best by validation", "papers' best", "agrees?"]
@@ -166,14 +167,13 @@ def record(config: Config, parameters: Sequence[str] | None = None) -> Path:
     parameters = checked(config, parameters)
     path, split, kept = _recorded_path(config), load_split(config), sweep_evaluations(config, parameters)
     points = (((name, str(x), seed, part), e) for (name, x, seed, part), e in kept.items())
-    ranks = write_results(path, sweep_results(config, parameters), points, ("parameter", "x", "seed", "part"))
     entry = provenance.record(
         {"study": asdict(config), "parameters": parameters}, dataset=f"{config.dataset} {config.source}",
-        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, outputs=[ranks],
+        inputs=config.inputs(), seeds=config.seeds,
         rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         notebook="06_hyperparameters",
     )  # fmt: skip
-    return provenance.write_beside(path, entry)
+    return write_results(path, sweep_results(config, parameters), points, entry, ("parameter", "x", "seed", "part"))
 
 
 def _recorded_path(config: Config) -> Path:
@@ -186,7 +186,7 @@ def recorded_sweep(config: Config) -> tuple[pd.DataFrame, Kept]:
     path = _recorded_path(config)
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS), {}
-    found = pd.read_csv(path)
+    found = read_table(path)
     found["x"] = [_value(x) for x in found.x]
     kept = read_ranks(path.with_suffix(".ranks.parquet"), ("parameter", "x", "seed", "part"))
     return found, {(name, _value(x), seed, part): e for (name, x, seed, part), e in kept.items()}

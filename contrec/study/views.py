@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def measured_statistics(config: Config | None = None) -> pd.DataFrame:
         found = statistics()
         found = found[found.note == ""].drop_duplicates("dataset")
     else:
-        interactions, _ = data.load(config.dataset, config.source, path=config.path)
+        interactions, _ = data.load(config.dataset, config.source, **config.own_file)
         found = pd.DataFrame([{"dataset": config.dataset, "source": config.source, **describe(interactions)}])
     return found.rename(columns={"density_percent": "density"})
 
@@ -236,8 +235,7 @@ def example_file() -> Path:
 def export(recommender: Recommender, name: str) -> Path:
     """Save a recommender below the artifacts, in place of what an earlier call of that name left there."""
     folder = paths.artifacts() / "exported" / name
-    shutil.rmtree(folder, ignore_errors=True)
-    recommender.save(folder)
+    recommender.save(folder, replace=True)
     return folder
 
 
@@ -252,14 +250,12 @@ def save_figure(figure, stem: str, frame: pd.DataFrame, config: Config, notebook
     from contrec import theme
 
     folder = paths.figures()
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers = folder / f"{stem}.csv"
-    frame.to_csv(numbers, index=False, float_format="%.6g")
     split = load_split(config)
     entry = provenance.record(
         asdict(config), dataset=f"{config.dataset} {config.source}",
-        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, notebook=notebook,
-        rows={"train": len(split.train), "test": len(split.test)}, outputs=[numbers],
+        inputs=config.inputs(), seeds=config.seeds, notebook=notebook,
+        rows={"train": len(split.train), "test": len(split.test)},
     )  # fmt: skip
-    theme.save(figure, folder / stem, alt_text or f"{stem}: {subtitle(config)}", entry["fingerprint"])
-    return provenance.write_beside(folder / f"{stem}.png", entry)
+    writing = theme.writers(figure, folder / stem, alt_text or f"{stem}: {subtitle(config)}", entry["fingerprint"])
+    numbers = {folder / f"{stem}.csv": lambda part: frame.to_csv(part, index=False, float_format="%.6g")}
+    return provenance.write(writing | numbers, entry)

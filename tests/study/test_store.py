@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from contrec.study.store import Store, canonical_json, fingerprint, load_tensors, save_tensors, write_json
+from contrec.files import write_json
+from contrec.study.store import Store, canonical_json, fingerprint, load_tensors, save_tensors
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import torch
 from contrec import head_only, paths, plots, training
 from contrec.data.training_cases import NotTaken
 from contrec.evaluation import evaluate
+from contrec.files import seal, sealed
 from contrec.recommender import Recommender
 from contrec.study import Config, fitting, sweep, sweep_tables
 from contrec.study.journal import Queue
@@ -27,7 +28,7 @@ from contrec.study.journal import Queue
 WORKER = """
 import os, sys, time
 from contrec.study import Config, sweep
-from contrec.study.store import write_json
+from contrec.files import write_json
 
 log, seconds, names = sys.argv[1], float(sys.argv[2]), sys.argv[3].split(",")
 
@@ -224,12 +225,12 @@ def test_a_point_of_one_checkpoint_is_a_fresh_evaluation_with_its_settings(
 ):
     model = tmp_path / "model"
     shutil.copytree(fitting.store().path("recommender", fitting.recommender_key(small, 0)) / "model", model)
-    about = json.loads((model / "recommender.json").read_text())
+    about = sealed(model / "recommender.json")
     inner = about["config"]
     for name in place[:-1]:
         inner = inner[name]
     inner[place[-1]] = value
-    (model / "recommender.json").write_text(json.dumps(about))
+    seal(model / "recommender.json", about)
     fresh = evaluate(Recommender.load(model, "cpu"), planted_split.test)
     kept = sweep_tables.sweep_evaluations(small, ["omega", "pi", "samples"])[parameter, x, 0, "test"]
     np.testing.assert_array_equal(kept.ranks, fresh.ranks)
