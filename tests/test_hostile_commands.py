@@ -63,6 +63,7 @@ CASES = [
     ("study --seeds ''", "whole numbers separated by commas are wanted, got ''"),
     ("study --seeds 0,,1", "whole numbers separated by commas are wanted"),
     ("study --seeds 1_0", "whole numbers separated by commas are wanted, got '1_0'"),
+    ("study --path good.csv --record", "--record is for official data"),
     ("study --seeds 1.5", "whole numbers separated by commas are wanted"),
     ("study --seeds -1", "seeds must be a list of whole numbers from 0"),
     ("study --seeds 0,0", "seeds must be a list of whole numbers .*each once"),

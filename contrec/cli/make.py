@@ -31,6 +31,8 @@ def study(options) -> int:
         if options.datasets != ["table"] or options.grid or options.ablation:
             given = "--grid" if options.grid else "--ablation" if options.ablation else ",".join(options.datasets)
             raise ValueError(f"--path is a study of its own (--datasets table), got {given} beside it")
+        if options.record:
+            raise ValueError("--record is for official data: results of your own file stay in the artifacts folder")
     if options.grid:
         return _grid(options)
     if options.ablation:
