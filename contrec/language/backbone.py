@@ -213,7 +213,10 @@ def running_state(model) -> str:
 
     if "past_key_values" not in inspect.signature(decoder_of(model).forward).parameters:
         return "no past_key_values"
-    kinds = {type(layer).__name__ for layer in DynamicCache(config=decoder_config(model)).layers}
+    try:
+        kinds = {type(layer).__name__ for layer in DynamicCache(config=decoder_config(model)).layers}
+    except (TypeError, ValueError, LookupError, AttributeError) as error:  # settings that no cache can follow
+        return f"{type(error).__name__}: {error}"
     return ", ".join(sorted(kinds - {"DynamicLayer", "DynamicSlidingWindowLayer"}))
 
 
