@@ -221,7 +221,7 @@ class Diffusion(nn.Module):
         if seeds.shape != (len(c),):
             raise ValueError(f"seeds must hold one seed for each of {len(c)} users, got shape {tuple(seeds.shape)}")
         draws = samplers.draws(sampler, steps)
-        # a block of users after the other: the noise of all steps, and the network's states, do not grow with their number
+        # blocks of users, lest the noise of all steps and the network's states grow with their number
         users = rows_at_once(4 * n * (draws * self.dim + 16 * cfg.width))
         if len(c) > users:
             same = {"items": items, "n_samples": n, "sampler": sampler, "steps": steps, "trajectory": trajectory}
