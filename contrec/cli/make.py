@@ -55,7 +55,11 @@ def study(options) -> int:
     ]  # fmt: skip
     check_ready(configs)
     if own_file:
+        from contrec.data.splits import require_training
+        from contrec.study.fitting import load_split
+
         _say_what_is_read({"path": options.path} | {ROLES[role]: name for role, name in columns.items()})
+        require_training(load_split(configs[0]))  # before the floors, too
     failed = []
     for dataset in options.datasets:
         combinations = list(itertools.product(options.recipes, options.seeds, options.models))
