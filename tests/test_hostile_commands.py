@@ -180,7 +180,8 @@ def notebook(*sources: str, **changes) -> str:
 def prepare(folder: Path) -> None:
     """Files that the commands name, in ``folder``."""
     texts = {
-        "good.csv": TABLE, "short.csv": SHORT, "empty.csv": "", "header.csv": "user,item,timestamp\n", "text.parquet": TABLE,
+        "good.csv": TABLE, "short.csv": SHORT,
+        "empty.csv": "", "header.csv": "user,item,timestamp\n", "text.parquet": TABLE,
         "nojson.ipynb": "# %% x", "list.ipynb": "[1]", "syntax.ipynb": notebook("a = ("),
         "computed.ipynb": notebook("a = 1 + 1"), "bare.ipynb": notebook("a = 1", metadata={}),
         "form.ipynb": notebook("a = 1", outputs="none"),
