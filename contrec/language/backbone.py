@@ -1,4 +1,8 @@
-"""The language model: a small Llama trained from scratch, or any causal LM of the hub with LoRA and optional NF4."""
+"""The language model: a small Llama trained from scratch, or a causal LM of the hub with LoRA and optional NF4.
+
+Any causal LM of text will do that keeps the keys and values of every token. Another one is refused with the reason,
+here or by :mod:`contrec.language.proof`, before anything is trained.
+"""
 
 from __future__ import annotations
 
