@@ -43,7 +43,7 @@ def _draws(n: int, n_boot: int, seed: int) -> Iterator[np.ndarray]:
 
 @lru_cache(maxsize=4)
 def _kept_draws(n: int, n_boot: int, seed: int) -> np.ndarray:
-    """All of them, (n_boot, n): tables ask the same users about many differences, and drawing takes most of the time."""
+    """All of them, (n_boot, n): a table asks the same users about many differences, and drawing costs the most."""
     return np.stack(list(_draws(n, n_boot, seed)))
 
 
