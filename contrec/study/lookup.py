@@ -66,7 +66,8 @@ def _find(run: str, stage: str) -> Path:
 
 def _not_one(run: str, count: int, what: str, known: list[str], shown: int = 10) -> str:
     """What to do about a name that does not name one run."""
-    if run and not count and any((paths.artifacts() / "recommender").glob(f".{run}*.unfinished")):
+    unfinished = (paths.artifacts() / "recommender").glob(".*.unfinished")
+    if run and not count and any(folder.name.startswith(f".{run}") for folder in unfinished):
         return f"run {run!r} is not finished: the `contrec study` command that began it goes on where it stopped"
     more = f" and {len(known) - shown} more, which `contrec runs` lists" if len(known) > shown else ""
     return f"run {run!r} names {count} {what}; known are {', '.join(known[:shown]) or 'none yet'}{more}"
