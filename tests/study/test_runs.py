@@ -220,6 +220,14 @@ def test_recorded_results_carry_ranks_and_provenance(table, one, monkeypatch, tm
     assert (own["rank"] <= 10).mean() == pytest.approx(value, abs=0.02)  # ties count in part
 
 
+@pytest.mark.parametrize("name", ["/etc", "**", "[a", "../x", "~"])
+def test_what_is_no_name_of_a_run_is_none(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
+    (tmp_path / "recommender").mkdir()
+    with pytest.raises(ValueError, match="names 0 runs; known are none yet"):
+        lookup.recommend(name, all=True)
+
+
 def test_a_damaged_artifact_does_not_stop_the_other_combinations(table, world, monkeypatch):
     made = []
 
