@@ -53,7 +53,8 @@ def reproduced() -> pd.DataFrame:
     The floors of a ContRec run are left out where the grid of baselines has recorded the same dataset and split: there
     they have the settings of the search.
     """
-    files = [p for p in sorted(paths.reproduced().glob("*.csv")) if not p.stem.endswith(("_ablation", "_sweep"))]
+    stems = {p.stem for ending in ("csv", "json") for p in paths.reproduced().glob(f"*.{ending}")}
+    files = [paths.reproduced() / f"{s}.csv" for s in sorted(stems) if not s.endswith(("_ablation", "_sweep"))]
     if not files:
         return pd.DataFrame(columns=COLUMNS)
     frames = [read_table(path).assign(grid=path.stem.endswith("_baselines")) for path in files]

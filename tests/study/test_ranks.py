@@ -9,7 +9,7 @@ import pytest
 from contrec.data import DataError
 from contrec.evaluation import Evaluation
 from contrec.files import Damaged
-from contrec.study import provenance, ranks
+from contrec.study import provenance, ranks, tables
 
 
 def evaluation(shift=1.0) -> Evaluation:
@@ -91,6 +91,15 @@ def test_a_damaged_recorded_file_is_told(made, tmp_path, name, data, with_record
             Damaged, match=rf"{tmp_path / name} (is not the file|cannot be read).*: record it again, or"
         ):
             ranks.read_table(tmp_path / name)
+
+
+def test_a_missing_recorded_file_is_told(made, tmp_path, monkeypatch):
+    frame, kept, entry = made
+    ranks.write_results(tmp_path / "x.csv", frame, kept, entry)
+    (tmp_path / "x.csv").unlink()
+    monkeypatch.setattr(tables.paths, "reproduced", lambda: tmp_path)
+    with pytest.raises(Damaged, match="x.csv is missing, which x.json records .*record it again"):
+        tables.reproduced()
 
 
 def test_a_damaged_record_is_told(made, tmp_path):
