@@ -139,7 +139,10 @@ def _sync(path: Path) -> None:
 
 
 def _put(part: Path, path: Path) -> None:
-    if not (part.is_dir() and path.is_dir()):
+    if path.exists() and part.is_dir() != path.is_dir():
+        kind, other = ("file", "folder") if part.is_dir() else ("folder", "file")
+        raise DataError(f"{path} is a {kind} where a {other} is to be written; move or remove it")
+    if not path.is_dir():
         os.replace(part, path)
         return
     aside = _beside(path, "old")  # no folder takes the place of another in one step

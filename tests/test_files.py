@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from contrec import files
+from contrec.data import DataError
 from contrec.files import Damaged, DiskFull, enough, replacing, replacing_all, room, seal, sealed, sha256
 
 DEAD = 2**22 + 1  # no process has this number
@@ -109,6 +110,20 @@ def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
     with replacing(path) as part:
         part.write_text("whole")
     assert names(tmp_path) == sorted([beside(path, process=living).name, "x[1].txt"])
+
+
+def test_a_folder_where_a_file_belongs_is_told(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(DataError, match="x is a folder where a file is to be written; move or remove it"):
+        with replacing(tmp_path / "x") as part:
+            part.write_text("new")
+    (tmp_path / "y").write_text("")
+    with (
+        pytest.raises(DataError, match="y is a file where a folder is to be written"),
+        replacing(tmp_path / "y") as part,
+    ):
+        part.mkdir()
+    assert names(tmp_path) == ["x", "y"]
 
 
 def test_a_folder_that_a_dead_process_put_aside_comes_back(tmp_path):

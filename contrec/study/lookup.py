@@ -57,9 +57,16 @@ def _own(folder: Path) -> dict:
 def _find(run: str, stage: str) -> Path:
     """The artifact folder of a run, by its name or the beginning of it."""
     known = artifacts_of(paths.artifacts(), stage)
-    found = [folder for folder in known if run and folder.name.startswith(run)]
+    found = [f for f in known if f.name == run] or [f for f in known if run and f.name.startswith(run)]
     if len(found) != 1:
-        raise ValueError(_not_one(run, len(found), "runs", [folder.name for folder in known]))
+        whole, broken = [], ""
+        for folder in known:
+            try:
+                made_from(folder, only=lambda name: False)
+                whole.append(folder.name)
+            except Damaged as error:
+                broken += f"; {error}"
+        raise ValueError(_not_one(run, len(found), "runs", whole) + broken)
     made_from(found[0])
     return found[0]
 

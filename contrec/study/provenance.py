@@ -138,11 +138,13 @@ def recorded(path: Path) -> Path:
     """
     path = Path(path)
     beside = path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ranks") + ".json")
-    if beside.is_file() and path.is_file():
+    if beside.is_file():
         try:
-            digest = json.loads(beside.read_text(encoding="utf-8"))["outputs"].get(_name(path))
-        except (ValueError, LookupError, TypeError, AttributeError):
+            digest = json.loads(beside.read_text(encoding="utf-8")).get("outputs", {}).get(_name(path))
+        except (ValueError, AttributeError):
             raise damaged(beside, "is damaged") from None
+        if digest is not None and not path.is_file():
+            raise damaged(path, f"is missing, which {beside.name} records")
         if digest is not None and sha256(path) != digest:
             raise damaged(path, f"is not the file that {beside.name} records")
     return path

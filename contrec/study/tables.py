@@ -77,9 +77,10 @@ def reproduced() -> pd.DataFrame:
 
 
 @lru_cache(maxsize=1)
-def _reproduced(files: tuple) -> pd.DataFrame:
+def _reproduced(beside: tuple) -> pd.DataFrame:
     """The same for files with their times and sizes: a report asks for it dozens of times."""
-    files = [p for p, *_ in files if p.suffix == ".csv" and not p.stem.endswith(("_ablation", "_sweep"))]
+    files = sorted({p.with_suffix(".csv") for p, *_ in beside if p.suffix != ".tsv"})  # of a record alone, too
+    files = [p for p in files if not p.stem.endswith(("_ablation", "_sweep"))]
     if not files:
         return pd.DataFrame(columns=[*COLUMNS, "stale"])
     frames = [read_table(path).assign(grid=path.stem.endswith("_baselines")) for path in files]

@@ -1,6 +1,6 @@
 """The long form: a tiny study killed at random, on a full disk, and with each of its files damaged in every way.
 
-    python tests/pressure/long.py [kills 14] [damage 200] [disk]
+    python tests/pressure/long.py [--kills 14] [--disks 8] [--damage 200]
 
 It prints one line for each kind of trial, and ends with 1 if a result was silently another or an error escaped.
 """
@@ -132,12 +132,12 @@ def end(store: Path) -> None:
     assert process.wait() == 0, "the study cannot be ended"
 
 
-def full_disks(whole: Path, say) -> Counter:
+def full_disks(whole: Path, sizes: int, say) -> Counter:
     """The study on disks of some sizes (as root: tmpfs); then with room, in the same place."""
     outcomes, place = Counter(), whole.with_name("disk")
     place.mkdir()
     size = sum(p.stat().st_size for p in whole.rglob("*") if p.is_file())
-    for share in (0.0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.95):
+    for share in (0.95 * n / max(1, sizes - 1) for n in range(sizes)):
         bytes_ = max(4096, int(share * size))
         if subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={bytes_}", "tmpfs", place], capture_output=True
@@ -206,7 +206,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=14, help="of a study, at random times")
     parser.add_argument("--damage", type=int, default=200, help="trials at files, of all that there are")
-    parser.add_argument("--no-disk", action="store_true", help="leave the full disks out")
+    parser.add_argument("--disks", type=int, default=8, help="sizes of a disk that is too small")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -223,7 +223,7 @@ def main() -> int:
         end(whole)
         seconds = time.perf_counter() - start
         lines = {"random kills": kills(whole, options.kills, seconds, say)} if options.kills else {}
-        lines |= {} if options.no_disk else {"full disks": full_disks(whole, say)}
+        lines |= {"full disks": full_disks(whole, options.disks, say)} if options.disks else {}
         lines |= damages(whole, options.damage, say) if options.damage else {}
     for name, counts in lines.items():
         print(f"{name:34} {', '.join(f'{n} {what}' for what, n in counts.items())}")

@@ -9,7 +9,7 @@ import pytest
 from contrec.data import DataError
 from contrec.evaluation import Evaluation
 from contrec.files import Damaged
-from contrec.study import provenance, ranks
+from contrec.study import provenance, ranks, tables
 
 
 def evaluation(shift=1.0) -> Evaluation:
@@ -93,9 +93,18 @@ def test_a_damaged_recorded_file_is_told(made, tmp_path, name, data, with_record
             ranks.read_table(tmp_path / name)
 
 
+def test_a_missing_recorded_file_is_told(made, tmp_path, monkeypatch):
+    frame, kept, entry = made
+    ranks.write_results(tmp_path / "x.csv", frame, kept, entry)
+    (tmp_path / "x.csv").unlink()
+    monkeypatch.setattr(tables.paths, "reproduced", lambda: tmp_path)
+    with pytest.raises(Damaged, match="x.csv is missing, which x.json records .*record it again"):
+        tables.reproduced()
+
+
 def test_a_damaged_record_is_told(made, tmp_path):
     frame, kept, entry = made
-    for text in ("", "[]", '{"outputs": 1}', "{}"):
+    for text in ("", "[]", '{"outputs": 1}'):
         ranks.write_results(tmp_path / "x.csv", frame, kept, entry).write_text(text)
         with pytest.raises(Damaged, match="x.json is damaged .*record it again"):
             ranks.read_table(tmp_path / "x.csv")
