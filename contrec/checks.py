@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import math
+from numbers import Integral
+
 
 def in_range(name: str, value: float, low: float, high: float) -> None:
     """Raise ValueError unless ``low <= value <= high`` (NaN and what is no number never do)."""
@@ -19,7 +23,38 @@ def positive(name: str, value: int) -> None:
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
+def seed_number(value) -> int:
+    """``value`` as Python's whole number, which a seed must be, from 0 to 2**63 - 1; else ValueError."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ValueError(f"a seed must be a whole number from 0 to 2**63 - 1, got {value!r}")
+    return int(value)
+
+
+def finite(name: str, value: float, where: str) -> float:
+    """``value``, unless it is NaN or infinite: then ValueError, which ends the training that it was met in.
+
+    Args:
+        name: of the loss or figure.
+        where: the training, and its epoch and step.
+    """
+    if not math.isfinite(value):
+        raise ValueError(
+            f"{where}: {name} is {value}, and training on would end in useless weights. Likely causes: a learning rate "
+            "that is too high (lower lr), base vectors with NaN or huge values, or half precision (fp16). Checkpoints "
+            "of the epochs before stay as they were"
+        )
+    return value
+
+
 def one_of(name: str, value, allowed) -> None:
-    """Raise ValueError unless ``value`` is among ``allowed``."""
+    """Raise ValueError unless ``value`` is among ``allowed``; the nearest of them is named."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}{nearest(value, allowed)}"
+        )
+
+
+def nearest(value, allowed) -> str:
+    """The end of a message about an unknown name: "; did you mean 'x'?", or "" where nothing is near."""
+    found = difflib.get_close_matches(str(value).lower(), [str(name) for name in allowed], n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrec.checks import finite
 from contrec.data.interactions import Cases, Split
 from contrec.data.training_cases import training_cases
 from contrec.diffusion import Diffusion
@@ -118,7 +119,7 @@ def direct_head(recommender: Recommender, split: Split, *, seed: int = 0, epochs
             return head.point(understanding.condition, user=understanding.users if residual else None)
 
         best, kept = -1.0, None
-        for _ in range(epochs):
+        for epoch in range(1, epochs + 1):
             head.train()
             for batch in torch.randperm(len(cases), generator=generator, device=items.device).split(128):
                 losses = head.losses(
@@ -128,6 +129,7 @@ def direct_head(recommender: Recommender, split: Split, *, seed: int = 0, epochs
                 optimizer.zero_grad(set_to_none=True)
                 losses["diffusion"].backward()
                 optimizer.step()
+            finite("the loss 'diffusion'", float(losses["diffusion"].detach()), f"direct head, epoch {epoch}")
             head.eval()
             variant = Variant(recommender, valid_rows, preferences(valid), valid.facet)
             value = evaluate(variant, split.validation).metrics()["NDCG@10"]

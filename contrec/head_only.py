@@ -129,7 +129,7 @@ class _Head(nn.Module):
 
     def forward(self, batch: tuple) -> dict[str, Tensor]:
         rows, negatives, (epoch, number) = batch
-        generator = torch.Generator(device=self.items.device).manual_seed(epoch * 100_003 + number)
+        generator = torch.Generator(device=self.items.device).manual_seed((epoch * 100_003 + number) % training.SEEDS)
         target, weight = self.target[rows], self.config.training
         losses = self.head.losses(
             self.items[target], self.known.condition[rows], items=self.items, target=target, generator=generator,

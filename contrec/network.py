@@ -13,6 +13,7 @@ from contrec.diffusion import Diffusion, DiffusionConfig
 from contrec.language import LanguageConfig, PromptBatch, UserModel, make_condition_net
 from contrec.language.condition_net import KINDS as CONDITION_NETS
 from contrec.language.prompts import pad
+from contrec.memory import rows_at_once
 from contrec.retriever import SCORES
 from contrec.tokenizers import Tokenizer, TokenizerConfig
 from contrec.training import TrainingConfig
@@ -156,11 +157,13 @@ class Network(nn.Module):
         )
         self.diffusion = Diffusion(dim, config.diffusion, *self.condition_net.shape)
         self.register_buffer("items", items, persistent=False)
+        shape = config.tokenizer
+        rows = rows_at_once(4 * (dim + 2 * shape.width + 2 * shape.n_tokens * item_tokenizer.config.token_dim))
         with torch.no_grad():
-            tokens = item_tokenizer.eval().encode(items)  # (m, K, D)
+            tokens = torch.cat([item_tokenizer.eval().encode(part) for part in items.split(rows)])  # (m, K, D)
         # only frozen tokenizers have a table
         self.register_buffer("item_tokens", tokens if self.frozen else None, persistent=False)
-        user_model.injector.match(tokens, user_model.model.get_input_embeddings().weight)
+        user_model.injector.match(tokens, user_model.vocabulary())
 
     def tokens(
         self, prompts: PromptBatch, users: Tensor, generator: torch.Generator | None, seeds: Tensor | None = None

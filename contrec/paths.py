@@ -23,6 +23,15 @@ def root() -> Path:
     )
 
 
+def absolute(path: str | Path) -> Path:
+    """``path`` from the folder that is worked in: a relative one starts there, "~" is the home folder.
+
+    That folder is where a command was typed, and in JupyterLab where the notebook lies. A process that is started
+    elsewhere (a notebook's kernel behind ``contrec run``) is given absolute paths. Links keep their names.
+    """
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
 def data_raw() -> Path:
     """Downloaded archives (git-ignored)."""
     return root() / "data" / "raw"
@@ -34,12 +43,9 @@ def mirror() -> Path | None:
     Raises:
         FileNotFoundError: if the variable is set but names no folder.
     """
-    value = os.environ.get("CONTREC_MIRROR")
-    if not value:
-        return None
-    folder = Path(value).expanduser().resolve()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"CONTREC_MIRROR names no folder: {value}; correct it, or unset it to download instead")
+    folder = _from_environment("CONTREC_MIRROR")
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(f"CONTREC_MIRROR names no folder: {folder}; correct it, or unset it to download")
     return folder
 
 
@@ -64,6 +70,23 @@ def notebooks() -> Path:
 
 
 def artifacts() -> Path:
-    """Everything a study makes, under fingerprints (git-ignored); CONTREC_ARTIFACTS puts it elsewhere."""
-    value = os.environ.get("CONTREC_ARTIFACTS")
-    return Path(value).expanduser().resolve() if value else root() / "artifacts"
+    """Everything a study makes, under fingerprints (git-ignored); CONTREC_ARTIFACTS puts it elsewhere.
+
+    Raises:
+        NotADirectoryError: if the variable names a file.
+    """
+    folder = _from_environment("CONTREC_ARTIFACTS") or root() / "artifacts"
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"artifacts go into a folder, and {folder} is a file; correct CONTREC_ARTIFACTS")
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """The variables above that are set, with absolute folders: for a process that is started in another folder."""
+    found = {name: _from_environment(name) for name in ("CONTREC_ARTIFACTS", "CONTREC_MIRROR")}
+    return {name: str(folder) for name, folder in found.items() if folder is not None}
+
+
+def _from_environment(name: str) -> Path | None:
+    value = os.environ.get(name)
+    return absolute(value) if value else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,15 +13,22 @@ from torch import Tensor, nn
 
 from contrec import embeddings as base_embeddings
 from contrec import training
-from contrec.checks import in_range, one_of, positive
-from contrec.data.interactions import Cases, Catalogue, Interactions, Split, history_seed
+from contrec.checks import in_range, one_of, positive, seed_number
+from contrec.data.interactions import Cases, Catalogue, DataError, Interactions, Split, history_seed
+from contrec.data.splits import require_training
 from contrec.data.training_cases import NotTaken, bucketed, known_sequences, shuffled, training_cases
 from contrec.evaluation import evaluate
 from contrec.files import replacing, seal, sealed
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
+from contrec.language.proof import prove
+from contrec.memory import rows_at_once
 from contrec.network import ESTIMATES, Batch, Network, RecommenderConfig, config_from_dict
 from contrec.retriever import FacetIndex, TopK, hybrid_scores, hybrid_topk
 from contrec.tokenizers import Tokenizer, make_tokenizer, train_tokenizer
+
+NO_FACET = (
+    "no category or brand is held by 5 items or more: preference texts name none, and the text bonus has no effect"
+)
 
 
 @dataclass
@@ -32,7 +40,7 @@ class Understanding:
         users: base vectors of the users, (B, d).
         template, answer: indices of the preference text, (B,).
         facet: number of the facet that the text names, (B,), -1 for none.
-        seeds: one noise seed per case, from its history, so that a case's sample does not depend on its batch.
+        seeds: one noise seed per case, from its history, so that a case's noise does not depend on its batch.
     """
 
     condition: Tensor
@@ -41,6 +49,20 @@ class Understanding:
     answer: np.ndarray
     facet: np.ndarray
     seeds: Tensor
+
+
+def _check_vectors(name: str, vectors: Tensor, ids: np.ndarray) -> None:
+    """DataError unless there is one finite vector for each id."""
+    if vectors.ndim != 2 or len(vectors) != len(ids):
+        raise DataError(
+            f"base vectors of {len(ids)} {name} must have shape ({len(ids)}, d), got {tuple(vectors.shape)}"
+        )
+    wrong = ~vectors.isfinite().all(1).cpu().numpy()
+    if wrong.any():
+        raise DataError(
+            f"base vectors of {wrong.sum()} of {len(ids)} {name} hold NaN or infinite values, the first is "
+            f"{ids[wrong][0]}: give finite embeddings, or leave them out to have them fitted"
+        )
 
 
 def negative_items(config: RecommenderConfig, train: Interactions):
@@ -72,6 +94,10 @@ class Recommender:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.history: dict[str, list[dict]] = {}
 
+    def __getattr__(self, name: str):
+        hint = "" if "network" in self.__dict__ else ": it is not fitted yet, call fit or load first"
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+
     # -- fitting ---------------------------------------------------------------------------------------------------
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False, folder: Path | None = None):
@@ -84,17 +110,28 @@ class Recommender:
             embeddings: base embeddings; None fits them as ``config.inputs`` says.
             seed: of everything random.
             folder: checkpoints of every epoch; the same call on the same folder goes on where it stopped.
+
+        Raises:
+            DataError: if there is too little to train on, or the base embeddings do not fit.
+            ValueError: if the seed is none, or a loss becomes NaN.
         """
+        require_training(split)
+        seed = seed_number(seed)
         if not split.catalogue.answers:
-            raise ValueError("the catalogue has no facet held by at least 5 items; give items a category or a brand")
+            warnings.warn(NO_FACET, stacklevel=2)
         self._remember(split)
         backbone = self._backbone(seed)  # first of all: a model that cannot be had is told before anything is trained
+        self._write_texts(backbone)
+        if self.config.language.backbone != "tiny":
+            prove(self.config.language.backbone, backbone[0], self.answers, self.prompts, self.device)
         token_dim = self._token_dim(backbone[0])
         self.embeddings = embeddings or base_embeddings.make(
             self.config.inputs, split, seed=seed, progress=progress, **self.config.embeddings
         )
-        items = self.embeddings.items.to(self.device)
+        items = self._items()
+        _check_vectors("items", items, self.catalogue.item_ids)
         users = self.embeddings.users(split.train_cases, held_out=True).to(self.device)
+        _check_vectors("users", users, self.user_ids[split.train_cases.user])
         tokenizers = {}
         for number, (name, x) in enumerate({"item": items, "user": users}.items()):
             with torch.random.fork_rng():
@@ -135,9 +172,9 @@ class Recommender:
         self.catalogue, self.user_ids = split.catalogue, split.train.user_ids
         self.sequences = known_sequences(split)
 
-    def _build(self, seed: int, backbone: tuple, item_tokenizer: Tokenizer, user_tokenizer: Tokenizer) -> None:
-        config, catalogue = self.config, self.catalogue
-        model, self.text_tokenizer = backbone
+    def _write_texts(self, backbone: tuple) -> None:
+        """The prompts' and the answers' fixed texts in the backbone's tokens."""
+        config, catalogue, self.text_tokenizer = self.config, self.catalogue, backbone[1]
         language, k = config.language, config.tokenizer.n_tokens
         self.prompts = PromptBuilder(
             self.text_tokenizer,
@@ -154,6 +191,9 @@ class Recommender:
         self._item_facet = np.array([number.get(catalogue.gold_answer(i), -1) for i in range(len(catalogue))])
         titles = [title[: language.title_chars] for title in catalogue.titles] if language.answer_has_title else None
         self.answers = AnswerSet(self.text_tokenizer, catalogue.answers, titles, self._item_facet)
+
+    def _build(self, seed: int, backbone: tuple, item_tokenizer: Tokenizer, user_tokenizer: Tokenizer) -> None:
+        config, language, model = self.config, self.config.language, backbone[0]
         hidden = model.get_input_embeddings().weight.shape[1]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -181,7 +221,7 @@ class Recommender:
             prompts = self.prompts.build(self._shown(part, rng), rng.integers(len(PROMPTS), size=len(rows)))
             gold = [self._gold(int(item), int(rng.integers(len(RESPONSES)))) for item in part.target]
             target = torch.from_numpy(part.target).to(self.device)
-            noise_seed = (self._seed * 1_000_003 + epoch) * 100_003 + number
+            noise_seed = ((self._seed * 1_000_003 + epoch) * 100_003 + number) % training.SEEDS
             others = None if negatives is None else negatives(part.user, rng).to(self.device)
             batches.append(Batch(prompts, users[rows].to(self.device), target, gold, noise_seed, others))
         return batches
@@ -199,7 +239,10 @@ class Recommender:
         return shuffled(cases, language.history_cap, seeds)
 
     def _gold(self, item: int, template: int) -> np.ndarray:
-        number = item if self.config.language.answer_has_title else self._item_facet[item]
+        if self.config.language.answer_has_title:
+            number = item
+        else:
+            number = self._item_facet[item] if self.catalogue.answers else 0  # the one answer that names nothing
         return np.empty(0, np.int64) if number < 0 else self.answers.ids[template][number]
 
     def _validate(self) -> float:
@@ -213,7 +256,13 @@ class Recommender:
 
     @torch.no_grad()
     def understand(self, cases: Cases, batch_size: int = 64, held_out: bool = False) -> Understanding:
-        """Prompts, preference texts and conditions of cases; results do not depend on order or batch size.
+        """Prompts, preference texts and conditions of cases.
+
+        Results depend on order and batch size by rounding alone: in fp32 less than 1e-6 of a state's length, so that a
+        text could differ only where two tokens are equally likely to as many digits.
+
+        But for rounding: a matrix product of other shape adds its terms in another order. Measured in float32: scores
+        differ by up to 3e-7, which can only reorder items that are as near to each other.
 
         Args:
             held_out: for training cases: base vectors of users that do not know the user's own rows.
@@ -325,6 +374,11 @@ class Recommender:
 
     def _topk(self, preference: Tensor, facet: np.ndarray, cases: Cases, k: int, text_bonus: float) -> TopK:
         """The k best unseen items of each case; "cosine" stays the cosine where something else is ranked by."""
+        rows = rows_at_once(8 * len(self.catalogue))
+        if len(cases) > rows:
+            blocks = [slice(start, start + rows) for start in range(0, len(cases), rows)]
+            parts = [self._topk(preference[b], facet[b], cases.select(b), k, text_bonus) for b in blocks]
+            return TopK(*(torch.cat(part) for part in zip(*parts, strict=True)))
         seen, items = cases.history_matrix(len(self.catalogue)), self._items()
         if self.config.score == "cosine":
             return hybrid_topk(
@@ -439,6 +493,7 @@ class Recommender:
         blank = np.full(len(start), -1)
         self.sequences = Cases(np.load(folder / "sequence_items.npy"), start, stop, np.arange(len(start)), blank, blank)
         backbone = self._backbone(self._seed, folder / "text_tokenizer")
+        self._write_texts(backbone)
         weights = load_file(folder / "tokenizers.safetensors")
         dim, tokenizers = self.embeddings.items.shape[1], []
         for name in ("item_tokenizer", "user_tokenizer"):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrec.checks import finite
 from contrec.data.interactions import Cases, Catalogue
 from contrec.diffusion import Diffusion, DiffusionConfig, q_sample, samplers
 from contrec.evaluation import evaluate
@@ -240,7 +241,8 @@ def _run_diffusion(x, train, facets, rates, seed, budget: Budget, judge: Judge) 
             optimizer.zero_grad(set_to_none=True)
             losses["diffusion"].backward()
             optimizer.step()
-            steps.append(float(losses["diffusion"].detach()))
+            where = f"diffusion peer, step {len(steps) + 1}"
+            steps.append(finite("the loss 'diffusion'", float(losses["diffusion"].detach()), where))
         schedule.step()
     model.eval()
     found, null = [], model.null.streams(torch.zeros(len(x), dtype=torch.int64), x.device)

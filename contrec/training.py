@@ -21,9 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from contrec.checks import in_range, one_of, positive
+from contrec.checks import finite, in_range, one_of, positive, seed_number
 from contrec.files import enough, room, seal, sealed, sha256
 
+SEEDS = 2**64  # a generator takes a seed below; larger ones, made from a seed, an epoch and a step, wrap around
 SEAL = "seal.json"  # hashes of a checkpoint's files
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
@@ -143,6 +144,7 @@ def fit(
         module: called with a batch, returns a dict of scalar losses with "total".
         batches: epoch (from 1) -> batches; the same number in each epoch. Of several processes each trains on
             ``batch.shard(index, count)``, of which the module returns losses whose mean over processes is the batch's.
+            Batches without ``shard`` are trained whole by each, and all end with the weights of the main process.
         validate: the figure to maximise, called after each epoch with the module in evaluation mode.
         folder: keeps a checkpoint of every epoch's end; a folder with one is resumed, by any number of processes.
         progress: a bar with an estimate of what is left.
@@ -150,13 +152,23 @@ def fit(
 
     Returns:
         One dict per epoch: mean losses, "validation", "seconds", "best" (whether it was the best so far).
+
+    Raises:
+        ValueError: if a loss, a weight or the validation figure is NaN or infinite; no checkpoint holds that epoch.
     """
+    from accelerate.utils import broadcast
     from tqdm.auto import tqdm
 
+    seed = seed_number(seed)
     accelerator = _accelerator(next(module.parameters()).device)
+    whole = accelerator.num_processes > 1 and not hasattr(batches(1)[0], "shard")
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     optimizer = OPTIMIZERS[config.optimizer](parameters.values(), lr=config.lr, weight_decay=config.weight_decay)
-    wrapped, optimizer = accelerator.prepare(module, optimizer)
+    if whole:
+        wrapped = accelerator.prepare_model(module, device_placement=False, evaluation_mode=True)
+        optimizer = accelerator.prepare_optimizer(optimizer, device_placement=False)
+    else:
+        wrapped, optimizer = accelerator.prepare(module, optimizer)
     state = Checkpoint(folder, module, optimizer, list(parameters))
     state.resume()
     # one bar, told rarely: a kernel drops what a client leaves unread, even the message that a cell has ended
@@ -167,15 +179,23 @@ def fit(
     for epoch in range(len(state.history) + 1, config.epochs + 1):
         if epoch - 1 - state.best_epoch >= config.patience and state.best_epoch:
             break
-        start = time.perf_counter()
+        start, where = time.perf_counter(), f"{name}, epoch {epoch}"
         with torch.random.fork_rng():
-            # dropout, which differs by process; other noise comes from generators in the batches
-            torch.manual_seed(seed * 1_000_003 + epoch + 15_485_863 * accelerator.process_index)
-            sums = _epoch(wrapped, optimizer, batches(epoch), epoch, config, accelerator, bar)
+            # dropout, which differs by process where rows do; other noise comes from generators in the batches
+            rows = 0 if whole else 15_485_863 * accelerator.process_index
+            torch.manual_seed((seed * 1_000_003 + epoch + rows) % SEEDS)
+            sums = _epoch(wrapped, optimizer, batches(epoch), epoch, config, accelerator, bar, whole, where)
         module.eval()
+        for of, weight in parameters.items():
+            if not weight.isfinite().all():
+                finite(f"an entry of {of}", math.nan, where)
         # one figure for all processes, lest rounding makes one of them stop alone
-        value = torch.tensor(validate(), dtype=torch.float64, device=accelerator.device)
-        value = float(accelerator.reduce(value, "mean"))
+        try:
+            figure = validate()
+        except ValueError as error:  # NaN among the scores of weights that are huge
+            raise ValueError(f"{where}, validation: {error}") from error
+        value = torch.tensor(figure, dtype=torch.float64, device=accelerator.device)
+        value = finite("the validation figure", float(accelerator.reduce(value, "mean")), where)
         better = value > state.best_value
         state.history.append(
             {"epoch": epoch, **sums, "validation": value, "seconds": time.perf_counter() - start, "best": better}
@@ -188,6 +208,9 @@ def fit(
     bar.close()
     if config.test_on == "best":
         state.restore_best()
+    if whole:
+        of_main = broadcast({of: w.to(accelerator.device) for of, w in trainable_state(module).items()})
+        load_trainable_state(module, of_main)
     accelerator.wait_for_everyone()  # the caller may remove the folder
     module.eval()
     return state.history
@@ -197,22 +220,27 @@ def _accelerator(device: torch.device):
     """Accelerate for a module on this device.
 
     Its state is one for the whole process. Where a module before was trained on the other kind of device, as LightGCN
-    on the CPU is before a GPU model, the state is made anew; several processes always share one kind.
+    on the CPU is before a GPU model, the state is made anew; several processes share one kind for good.
     """
     from accelerate import Accelerator, PartialState
     from accelerate.state import AcceleratorState
 
+    started = PartialState().num_processes if PartialState._shared_state else int(os.environ.get("WORLD_SIZE", 1))
+    if started > 1:
+        return Accelerator()
     if AcceleratorState._shared_state and PartialState().device.type != device.type:
         AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=device.type == "cpu")
 
 
-def _epoch(wrapped, optimizer, batches, epoch: int, config: LoopConfig, accelerator, bar) -> dict[str, float]:
+def _epoch(
+    wrapped, optimizer, batches, epoch: int, config: LoopConfig, accelerator, bar, whole: bool, where: str
+) -> dict[str, float]:
     wrapped.train()
     sums: dict[str, float] = {}
     total = config.epochs * len(batches)
     for number, batch in enumerate(batches):
-        if accelerator.num_processes > 1:
+        if accelerator.num_processes > 1 and not whole:
             batch = batch.shard(accelerator.process_index, accelerator.num_processes)
         for group in optimizer.param_groups:
             step = (epoch - 1) * len(batches) + number
@@ -223,9 +251,10 @@ def _epoch(wrapped, optimizer, batches, epoch: int, config: LoopConfig, accelera
         accelerator.clip_grad_norm_((p for p in wrapped.parameters() if p.requires_grad), config.max_norm)
         optimizer.step()
         for name, value in losses.items():
-            value = accelerator.reduce(value.detach(), "mean")
-            sums[name] = sums.get(name, 0.0) + float(value) / len(batches)
-        bar.update(1 / len(batches))
+            value = float(value.detach() if whole else accelerator.reduce(value.detach(), "mean"))
+            finite(f"the loss {name!r}", value, f"{where}, step {number + 1}")
+            sums[name] = sums.get(name, 0.0) + value / len(batches)
+        bar.update(min(1 / len(batches), config.epochs - bar.n))  # thirds do not add up to more than 1
     return sums
 
 

@@ -1,16 +1,26 @@
 """The command line: what each subcommand asks of the package, and one line for each mistake."""
 
+import gzip
+import io
+import json
+import lzma
 import re
 import subprocess
 import sys
 import types
+import zipfile
+import zlib
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from contrec import cli
+from contrec import cli, data, paths
+from contrec.cli import make, text
+from contrec.data import download, table
 from contrec.data.interactions import DataError
-from contrec.study import report, runner
+from contrec.study import config, report, runner
+from contrec.study.parameters import parameters_of
 from contrec.study.runner import Outcome
 
 
@@ -28,7 +38,7 @@ def runs(monkeypatch):
 
         return call
 
-    for name in ("train_runs", "list_runs", "compare", "recommend"):
+    for name in ("train_runs", "list_runs", "compare", "recommend", "recommend_strangers"):
         setattr(module, name, answer(name))
     for name in ("runs", "lookup"):
         monkeypatch.setitem(sys.modules, f"contrec.study.{name}", module)
@@ -46,6 +56,7 @@ def executed(monkeypatch, tmp_path):
         return [Outcome("00_a", out_dir / "00_a.ipynb", 1.0, parameters["dataset"] == "games" and "cell 1: E" or None)]
 
     monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr(data, "missing", lambda name, source, progress: [])
     monkeypatch.setattr(report, "write", lambda folder, dataset, preset: folder / f"{dataset}-{preset}-report.html")
     return calls
 
@@ -65,7 +76,7 @@ def test_study_trains_several_recipes_and_seeds_first(executed, runs):
     assert runs.asked[0][2] == {
         **{"dataset": "lastfm", "source": "raw", "split": "leave_one_out", "preset": "laptop"},
         **{"recipes": ["paper", "tuned"], "seeds": [0, 1], "models": ["contrec"], "progress": True},
-        **{"path": None, "write": False, "processes": 1},
+        **{"path": None, "columns": {}, "write": False, "processes": 1},
     }
     assert [p["dataset"] for p, _ in executed] == ["lastfm", "ml1m"] and executed[0][0]["recipe"] == "paper"
 
@@ -89,10 +100,14 @@ def test_study_without_notebooks(executed, runs):
         (["--recipes", "tuned,best"], "recipe must be one of .*got 'best'"),
         (["--models", "x"], "model must be one of .*got 'x'"),
         (["--split", "random"], "split must be one of .*got 'random'"),
-        (["--seeds", "-1"], r"seeds must be a list of whole numbers from 0, got \[-1\]"),
+        (["--seeds", "-1"], r"seeds must be a list of whole numbers from 0, each once, got \[-1\]"),
         (["--processes", "0"], "processes must be a whole number of at least 1, got 0"),
         (["--datasets", "table"], "dataset table is a file of your own: name it with --path FILE"),
-        (["--path", "my.csv"], "--path belongs to --datasets table, got --datasets planted"),
+        (["--path", "my.csv", "--datasets", "planted"], "--path is a study of its own .*got planted beside it"),
+        (["--path", "my.csv", "--grid"], "--path is a study of its own .*got --grid beside it"),
+        (["--path", "no.csv"], "no.csv does not exist"),
+        (["--user", "who"], "--user is about a file of your own: name that with --path FILE"),
+        (["--datasets", "lastm"], "; did you mean 'lastfm'?"),
     ],
 )
 def test_study_refuses_what_is_not_there_before_it_starts(executed, capsys, arguments, message):
@@ -105,22 +120,74 @@ def test_study_fails_when_a_notebook_did(executed, runs, capsys):
     assert len(executed) == 2 and "1 failed" in capsys.readouterr().err
 
 
-def test_run_passes_parameters_as_values(monkeypatch, capsys, tmp_path):
+NOTEBOOK = """{"cells": [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": [
+"seeds = [0]\\n", "dataset = \\"planted\\"\\n", "rate = 0.1\\n", "path: str = None\\n", "user_column: str = None\\n",
+"items_path: str = None\\n", "user: str = None"]}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}"""
+
+
+@pytest.fixture
+def notebook(monkeypatch, tmp_path):
+    """A notebook by its path, and what the runner was asked to run instead of running it."""
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
-    monkeypatch.setattr(runner, "find_notebook", lambda name: tmp_path / "03_training.ipynb")
+    (tmp_path / "03_own.ipynb").write_text(NOTEBOOK)
     asked = []
 
     def run_notebook(name, parameters, out_dir, **kwargs):
-        asked.append((name, parameters, out_dir))
-        return Outcome("03_training", out_dir / "03_training.ipynb", 60.0, "cell 2: E" if len(asked) > 1 else None)
+        asked.append((parameters, out_dir))
+        return Outcome("03_own", out_dir / "03_own.ipynb", 60.0, "cell 2: E" if len(asked) > 1 else None)
 
     monkeypatch.setattr(runner, "run_notebook", run_notebook)
-    arguments = ["run", "03", "-p", "seeds", "[0, 1]", "-p", "dataset", "lastfm", "-p", "rate", "-0.5"]
+    return str(tmp_path / "03_own.ipynb"), asked
+
+
+def test_run_reads_parameters_by_their_kind(notebook, capsys, tmp_path):
+    path, asked = notebook
+    arguments = [
+        "run",
+        path,
+        "-p",
+        "seeds",
+        "[0, 1]",
+        "-p",
+        "dataset",
+        "lastfm",
+        "-p",
+        "rate",
+        "-0.5",
+        "-p",
+        "user",
+        "1_2",
+    ]
     assert cli.main(arguments) == 0
-    assert asked == [("03", {"seeds": [0, 1], "dataset": "lastfm", "rate": -0.5}, tmp_path / "notebooks/03_training")]
-    assert capsys.readouterr().out.startswith("03_training: 1.0 min")
-    assert cli.main(["run", "03"]) == 1
+    expected = {"seeds": [0, 1], "dataset": "lastfm", "rate": -0.5, "user": "1_2"}
+    assert asked == [(expected, tmp_path / "notebooks/03_own")]
+    assert capsys.readouterr().out.startswith("03_own: 1.0 min")
+    assert cli.main(["run", path]) == 1
     assert "failed in cell 2: E" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["-x", "--path", "-p", "a=b", "=", "1_2", "", "-5", "'\"", "None"])
+def test_run_takes_any_text(notebook, value):
+    path, asked = notebook
+    assert cli.main(["run", path, "-p", "user", value, "-p", f"user_column={value}"]) == 0
+    assert asked[0][0] == {"user": value, "user_column": value}
+
+
+def test_run_takes_a_file_and_its_columns_and_says_what_is_read(notebook, monkeypatch, tmp_path, capsys):
+    path, asked = notebook
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.csv").write_text("who,movieId,time\nu1,i1,1600000000\nu2,i1,1600000001\n")
+    (tmp_path / "movies.csv").write_text("movieId,title\ni1,A\n")
+    assert cli.main(["run", path, "--path", "my.csv", "--user", "who", "--items", "movies.csv"]) == 0
+    assert asked[0][0] == {"path": "my.csv", "user_column": "who", "items_path": "movies.csv"}
+    assert re.search(r"rows +2\n.*users +2\n", capsys.readouterr().out, re.DOTALL)
+    assert cli.main(["run", path, "--path", "my.csv", "--user", "whom"]) == 2 and len(asked) == 1
+    assert "my.csv has no column 'whom'" in capsys.readouterr().err
+
+
+def test_the_roles_of_columns_are_those_of_the_reader():
+    assert tuple(make.ROLES) == (*table.ROLES, *config.BESIDE)
+    assert set(make.ROLES.values()) <= set(parameters_of(runner.find_notebook("10")))
 
 
 def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):
@@ -147,7 +214,14 @@ def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):
     ("who", "asked"),
     [
         (["--user", "u7"], {"users": ["u7"], "history": None, "all": False, "k": 3}),
+        (["--user=-5"], {"users": ["-5"], "history": None, "all": False, "k": 3}),
         (["--history", "a, b"], {"users": None, "history": ["a", "b"], "all": False, "k": 3}),
+        (["--history=-a,-7"], {"users": None, "history": ["-a", "-7"], "all": False, "k": 3}),
+        (
+            ["--history", '"a,b",c', "--history", "d"],
+            {"users": None, "history": ["a,b", "c", "d"], "all": False, "k": 3},
+        ),
+        (["--history", '["a,b", 1_2, " c"]'], {"users": None, "history": ["a,b", "1_2", " c"], "all": False, "k": 3}),
     ],
 )
 def test_recommend_asks_for_one(runs, capsys, who, asked):
@@ -168,7 +242,7 @@ def test_recommend_writes_a_file_for_all(runs, tmp_path, ending):
     [
         (["--all"], "--all needs --out"),
         (["--all", "--out", "x.pkl"], "--out must end in .parquet or .csv, got x.pkl"),
-        (["--user", "1", "-k", "0"], "k must be at least 1, got 0"),
+        (["--user", "1", "-k", "0"], "k must be a whole number of at least 1, got 0"),
     ],
 )
 def test_recommend_refuses_before_it_loads_anything(runs, capsys, arguments, message):
@@ -190,6 +264,64 @@ def test_an_expected_error_is_one_line(runs, capsys, error):
     assert "Traceback" in capsys.readouterr().err
 
 
+ARROW, SAFETENSORS = (type("E", (Exception,), {"__module__": name}) for name in ("pyarrow.lib", "safetensors._rust"))
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        *((kind("bad"), "a file that was read is damaged") for kind in (EOFError, zlib.error, lzma.LZMAError)),
+        *((kind("bad"), "a file that was read is damaged") for kind in (zipfile.BadZipFile, ARROW, SAFETENSORS)),
+        (MemoryError(), "too little memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate"), "too little memory"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "invalid start byte"),
+        (json.JSONDecodeError("Expecting value", "", 0), "Expecting value"),
+        (gzip.BadGzipFile("Not a gzipped file"), "Not a gzipped file"),
+    ],
+)
+def test_what_a_file_can_cause_is_one_line(runs, capsys, error, says):
+    def fail():
+        raise error
+
+    runs.list_runs = fail
+    assert cli.main(["runs"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("contrec: ") and says in said and said.count("\n") == 1
+
+
+STEERING = "a\x1b[31m\r\x07\x9b\u202e\u2066\u2028\ufeffb"
+ESCAPED = r"a\x1b[31m\r\x07\x9b\u202e\u2066\u2028\ufeffb"
+
+
+def test_what_steers_a_terminal_is_shown_instead(runs, capsys):
+    runs.list_runs = lambda: pd.DataFrame({STEERING: [STEERING, "c\nd\te"], "n": [1, 2], "x": [0.5, None]})
+    assert cli.main(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [ESCAPED, "n", "x"] and lines[1].split() == [ESCAPED, "1", "0.5000"]
+    assert lines[2].split() == [r"c\nd\te", "2", "-"] and len({len(line) for line in lines}) == 1
+    assert text.fail(STEERING) == 2 and ESCAPED.replace(r"\r", " ")[:9] in capsys.readouterr().err
+    assert text.visible("a\ud800") == r"a\ud800"  # half a character cannot be printed
+    assert text.visible("é 漢 👩\u200d🔬 عربي\n") == "é 漢 👩\u200d🔬 عربي\n"  # what is no control stays
+
+
+def test_a_terminal_of_few_letters_gets_escapes(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    text.say("é 漢")
+    assert stream.buffer.getvalue() == rb"\xe9 \u6f22" + b"\n"
+
+
+def test_a_spreadsheet_gets_texts_and_no_formulas():
+    cells = ["=1+1", "+1", "-5", "@x", "\tx", "\rx", "a=b", "", "5"]
+    frame = pd.DataFrame({"=id": cells, "n": [-1, *range(8)], "x": [-0.5] * 9})
+    safe = text.for_spreadsheets(frame)
+    assert safe["'=id"].tolist() == ["'=1+1", "'+1", "'-5", "'@x", "'\tx", "'\rx", "a=b", "", "5"]
+    assert safe.n.tolist() == frame.n.tolist() and safe.x.tolist() == frame.x.tolist()
+    assert frame["=id"].tolist() == cells
+    kinds = [pd.Series(["=a"], dtype=kind) for kind in ("string", "category", object)]
+    assert [text.for_spreadsheets(kind.to_frame("a")).a[0] for kind in kinds] == ["'=a"] * 3
+
+
 def test_a_defect_is_not_hidden(runs):
     runs.list_runs = lambda: 1 / 0
     with pytest.raises(ZeroDivisionError):
@@ -209,9 +341,57 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
         assert command.stderr.read() == b"" and command.wait() == 0
 
 
-def test_a_table_is_trained_without_notebooks(executed, runs, tmp_path):
-    assert cli.main(["study", "--datasets", "table", "--path", "my.csv"]) == 0
-    assert [kwargs["path"] for _, _, kwargs in runs.asked] == ["my.csv"] and executed == []
+def results(models):
+    """Results of an own table: HR@10 and NDCG@10 of two seeds a model, by (model, recipe)."""
+    rows = [
+        {
+            "model": model,
+            "recipe": recipe,
+            "seed": seed,
+            "metric": metric,
+            "value": value + 0.01 * seed,
+            "run": f"ab{seed}",
+        }
+        for (model, recipe), value in models.items()
+        for seed in (0, 1)
+        for metric in ("HR@10", "NDCG@10")
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("floor", "says"),
+    [(0.9, "ease ranks best here: a rule or a part, which `contrec recommend` cannot ask yet"), (0.1, "")],
+)
+def test_a_study_of_an_own_table_ends_with_an_answer(executed, runs, monkeypatch, tmp_path, capsys, floor, says):
+    file = tmp_path / "my.csv"
+    rows = [f"-u{u},i{(3 * u + k) % 12},{1600000000 + k},a" for u in range(1, 9) for k in range(6)]
+    file.write_text("\n".join(["who,item,timestamp,category", *rows]))
+    found = results({("ease", None): floor, ("contrec", "tuned"): 0.5, ("contrec/user-token", "tuned"): 0.2})
+    runs.train_runs = lambda **asked: (runs.asked.append(asked), found)[1]
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["study", "--path", "my.csv", "--user", "who"]) == 0 and executed == []
+    assert runs.asked[0]["path"] == "my.csv" and runs.asked[0]["columns"] == {"user": "who"}
+    printed = capsys.readouterr().out
+    assert re.search(r"rows +48\n", printed) and re.search(r"users +8\n", printed)  # what was read
+    lines = [line.split() for line in printed.splitlines()]
+    ranked = [line[0] for line in lines if line and line[0] in ("ease", "contrec", "contrec/user-token")]
+    assert ranked[:3] == sorted(ranked[:3], key={"ease": -floor, "contrec": -0.5, "contrec/user-token": -0.2}.get)
+    assert (says in printed) and ("ranks best" in printed) == bool(says)
+    assert "contrec recommend ab0 --user=-u1 -k 10\n" in printed
+
+
+def test_an_archive_that_is_missing_is_told_once_before_anything_runs(executed, runs, monkeypatch, tmp_path, capsys):
+    monkeypatch.undo()
+    monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
+    monkeypatch.delenv("CONTREC_MIRROR", raising=False)
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    sources = {name: replace(source, url=None) for name, source in download.SOURCES.items()}
+    monkeypatch.setattr(download, "SOURCES", sources)
+    assert cli.main(["study", "--datasets", "lastfm,games,planted"]) == 2 and executed == []
+    printed = capsys.readouterr().err
+    assert printed.startswith("contrec: nothing was started, 3 missing: lastfm: hetrec2011-lastfm-2k.zip is not in")
+    assert "games: Video_Games_5.json.gz is not in" in printed and "games: meta_Video_Games.json.gz" in printed
 
 
 def test_an_interrupt_says_that_work_is_kept(runs, capsys):

@@ -103,7 +103,29 @@ def test_the_command_line_trains_and_asks_it(file, monkeypatch, tmp_path, capsys
     message = "number of items that a user has not seen: 18 for user 'u0', of 24 in the catalogue, got 19"
     assert message in capsys.readouterr().err and not out.exists()
     assert cli.main(["recommend", run, "--all", "--out", str(out), "-k", "2"]) == 0
+    strangers(run, file, tmp_path, capsys)
     assert len(out.read_text().splitlines()) == 1 + 2 * 41 and [f.name for f in tmp_path.glob("*all*")] == ["all.csv"]
+
+
+def strangers(run, file, folder, capsys):
+    """Somebody else's file, with other names of columns: who is in it, what the run does not know, odd ids."""
+    new = folder / "new.csv"
+    lines = ["who,movieId,when", "=a,t1,1", "=a,t2,2", "-b,t9,3", "-b,none,4", "c,none,5"]
+    new.write_text("\n".join(lines))
+    named = ["--path", str(new), "--user-column", "who", "--timestamp-column", "when"]
+    capsys.readouterr()
+    assert cli.main(["recommend", run, *named, "--user=-b", "-k", "2"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "left out: 2 rows of items that the run does not know, and 1 users who have no others"
+    assert len(printed) == 4 and "t9" not in printed[2].split()
+    own = lookup.recommend(run, history=["t9"], k=2)
+    found, _ = lookup.recommend_strangers(run, new, {"user": "who", "timestamp": "when"}, ["-b"], 2)
+    assert found.item.tolist() == own.item.tolist()
+    out = folder / "strangers.csv"
+    assert cli.main(["recommend", run, *named, "--all", "--out", str(out), "-k", "1"]) == 0
+    assert [line.split(",")[0] for line in out.read_text().splitlines()] == ["user", "'-b", "'=a"]
+    assert cli.main(["recommend", run, *named, "--user", "c"]) == 2
+    assert "user 'c' has no row of" in capsys.readouterr().err
 
 
 def test_a_table_needs_a_path_and_nothing_else_takes_one(file):

@@ -344,6 +344,23 @@ def test_differences_stand_in_groups_and_published_ones_are_hollow(rng):
     assert len(figure.axes[0].collections) == 3 and len(frame) == 12  # a bar for each of this run's
 
 
+def test_the_plane_shows_every_point_and_where_it_leads(rng):
+    points, centres = rng.normal(size=(30, 2)), np.eye(2)
+    figure, frame = plots.clouds({"a": points, "b": points[:5]}, centres)
+    assert frame.groupby("panel").size().to_dict() == {"a": 30, "b": 5}
+    assert [len(ax.collections[0].get_offsets()) for ax in figure.axes] == [30, 5]
+    figure, frame = plots.arrows({"t = 9": (points, 0 * points)}, centres)
+    quiver = figure.axes[0].collections[0]
+    np.testing.assert_allclose(np.c_[quiver.U, quiver.V], -points)
+    assert not frame[["to_x", "to_y"]].to_numpy().any()
+    way = np.stack([points, points / 2, 0 * points])
+    figure, frame = plots.walks({"ddim": way})
+    assert len(figure.axes[0].lines) == 30 + 2 and len(frame) == 3 * 30
+    assert figure.axes[0].lines[-2].get_markerfacecolor() == "white"  # where the ways begin
+    with pytest.raises(ValueError, match=r"shape \(n, 2\), got \(3, 4\)"):
+        plots.clouds({"a": np.zeros((3, 4))})
+
+
 def test_missing_columns_are_named():
     with pytest.raises(ValueError, match=r"columns model, epoch, loss; missing: \['loss'\]"):
         plots.loss_curves(pd.DataFrame({"model": ["vae"], "epoch": [1]}))

@@ -34,7 +34,9 @@ NETWORKS = {  # 80 cases
     "paper": {"training.batch_size": 13},  # an odd number of rows, and two in the last batch
     "tuned": {"training.batch_size": 79, **TUNED},  # the last batch has one row: nothing for the second process
     "gold": {"training.batch_size": 16, "condition_from": "gold"},
+    "own vectors": {"training.batch_size": 16, "inputs": "lightgcn", "embeddings": {"dim": 16, "epochs": 2}},
 }
+BASELINES = {"mf": {"dim": 8}, "sasrec": {"dim": 8, "dropout": 0.3}}
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +138,7 @@ def test_losses_and_weights_are_those_of_one_process(folder, name):
         torch.testing.assert_close(weights[key], value, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["toy", "toy in memory", "toy resumed", *NETWORKS, "paper resumed"])
+@pytest.mark.parametrize("name", ["toy", "toy in memory", "toy resumed", *NETWORKS, *BASELINES, "paper resumed"])
 def test_every_process_ends_with_the_same_weights_and_curve(folder, name):
     (weights, history), (others, curve) = (result(folder, name, process) for process in (0, 1))
     assert equal(weights, others) and furthest(history, curve) == 0
@@ -178,9 +180,24 @@ def test_contrec_has_the_loss_curve_of_one_process(
     assert furthest(history, result(folder, name)[1]) < 2e-6
 
 
+def fit_baseline(name, split):
+    from contrec import baselines
+
+    return baselines.make(name, epochs=2, **BASELINES[name]).fit(split, seed=3)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_is_that_of_one_process_dropout_included(folder, planted_split, one_thread, name):
+    """Its batches have no share for a process: each trains on all of them."""
+    model = fit_baseline(name, planted_split)
+    weights, history = result(folder, name)
+    assert equal(trainable_state(model.module), weights) and furthest(model.history, history) == 0
+
+
 def fit_contrec(config, split, embeddings, folder=None, kind=None):
     from contrec.recommender import Recommender
 
+    embeddings = embeddings if config.inputs == "relation" else None
     return (kind or Recommender)(config, device="cpu").fit(split, embeddings=embeddings, seed=3, folder=folder)
 
 
@@ -257,6 +274,9 @@ def on_two_processes(folder: Path) -> None:
     for name, config in configs.items():
         made = fit_contrec(config, split, vectors)
         keep(name, made.network, made.history["phase2"])
+    for name in BASELINES:
+        model = fit_baseline(name, split)
+        keep(name, model.module, model.history)
     try:
         fit_contrec(configs["paper"], split, vectors, folder / "paper", Dying)
     except Killed:

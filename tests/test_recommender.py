@@ -19,6 +19,7 @@ from contrec.recommender import Recommender
 from contrec.training import trainable_state
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
+ROUNDING = {"atol": 1e-6, "rtol": 0.0}  # measured: scores of another batch differ by up to 3e-7
 QUICK = {"training.epochs": 1, "tokenizer.epochs": 1, "training.validation_users": 8}
 
 
@@ -211,9 +212,9 @@ def test_scores_do_not_depend_on_batch_or_order(fitted, planted_split, estimate)
 
     whole = scores(cases)
     assert whole.shape == (24, planted_split.n_items) and whole.std(dim=0).max() > 1e-4
-    torch.testing.assert_close(scores(cases, 5), whole, **CLOSE)
-    torch.testing.assert_close(scores(cases.select(order)), whole[torch.from_numpy(order)], **CLOSE)
-    torch.testing.assert_close(scores(cases.select([7])), whole[7:8], **CLOSE)
+    torch.testing.assert_close(scores(cases, 5), whole, **ROUNDING)
+    torch.testing.assert_close(scores(cases.select(order)), whole[torch.from_numpy(order)], **ROUNDING)
+    torch.testing.assert_close(scores(cases.select([7])), whole[7:8], **ROUNDING)
 
 
 def test_score_is_the_configs_estimate(fitted, planted_split):
@@ -286,6 +287,11 @@ def test_impossible_requests_are_told(fitted):
             fitted.recommend(**arguments)
     with pytest.raises(ValueError, match="^estimate must be one of"):
         fitted.preference(fitted.understand(fitted.cases_of([user])), "best")
+
+
+def test_what_is_not_fitted_says_so(tiny_config):
+    with pytest.raises(AttributeError, match="no attribute 'user_ids': it is not fitted yet, call fit or load first"):
+        Recommender(tiny_config(), device="cpu").recommend(user="u0")
 
 
 def test_a_noise_seed_belongs_to_a_history():
@@ -407,7 +413,7 @@ def test_a_hub_checkpoint_is_fitted_saved_and_loaded(
 ):
     if settings.get("quantize"):
         pytest.importorskip("bitsandbytes", reason="NF4 needs bitsandbytes")
-    language = {"backbone": checkpoint, "project_tokens": True, "history_cap": 2, **settings}
+    language = {"backbone": checkpoint, "project_tokens": True, "history_cap": 2, "max_input": 1024, **settings}
     config = tiny_config({**QUICK, **{f"language.{name}": value for name, value in language.items()}})
     made = Recommender(config, "cpu").fit(planted_split, embeddings=small_embeddings, seed=0)
     made.save(tmp_path / "model")

@@ -120,3 +120,12 @@ def test_a_known_facet_helps_where_the_channel_says_little(world):
     assert bits["diffusion/one-step-facet"] - bits["diffusion/one-step"] == pytest.approx(2)  # four facets
     # a sample adds noise that the mean does not have
     assert mse["diffusion/sampled", noisiest] > mse["diffusion/one-step", noisiest]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vectors_that_are_not_finite_stop_every_peer_at_its_first_step(family, world):
+    x, cases, cluster = world
+    peer = next(p for p in peers(RATES, bits_per_code=2) if p.family == family)
+    broken = torch.where(torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.5, torch.nan, x)
+    with pytest.raises(ValueError, match=r"step 1: the loss '\w+' is nan"):
+        reconstruction.run(peer, broken, cases, cluster, RATES, 0, SMALL)

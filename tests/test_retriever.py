@@ -157,3 +157,9 @@ def test_bad_input_is_named():
         hybrid_topk(y, items, 1, text_bonus=-0.1)
     with pytest.raises(ValueError, match="must have shapes"):
         hybrid_topk(y, items[:, :2], 1)
+
+
+def test_a_facet_matches_the_items_that_have_it():
+    index = FacetIndex.build([("a",), ("b", "a", "other"), ()], ("a", "b"))
+    expected = [[False, True, False], [False, False, False], [True, True, False]]
+    assert index.match(np.array([1, -1, 0]), 3).tolist() == expected

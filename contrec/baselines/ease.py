@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import lapack
 
-from contrec.baselines.matrices import interaction_matrix
+from contrec.baselines.matrices import interaction_matrix, pairs
 from contrec.data.interactions import Cases, Split
+from contrec.memory import require_memory
 
 
 class EASE:
@@ -39,7 +40,15 @@ class EASE:
 
 
 def ease_weights(matrix, ridge: float) -> np.ndarray:
-    """B of :class:`EASE` for a 0/1 user-item CSR matrix, float32, shape (m, m)."""
+    """B of :class:`EASE` for a 0/1 user-item CSR matrix, float32, shape (m, m).
+
+    Raises:
+        DataError: if that takes more memory than there is.
+        ValueError: if ``ridge`` is too small for float32.
+    """
+    m = matrix.shape[1]
+    instead = "use 'itemknn' or, as base vectors, relation='neighbours', which keep what is not zero"
+    require_memory(f"EASE for {m:,} items", 4 * m**2 + 8 * pairs(matrix), instead)
     inverse = (matrix.T @ matrix).toarray(order="F").astype(np.float32, copy=False)
     inverse[np.diag_indices_from(inverse)] += np.float32(ridge)
     for step in (lapack.spotrf, lapack.spotri):  # Cholesky, then the inverse from it, both in the same memory

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from contrec.baselines.matrices import interaction_matrix, recent_matrix
+from contrec.baselines.matrices import interaction_matrix, pairs, recent_matrix
 from contrec.checks import in_range, positive
 from contrec.data.interactions import Cases, Split
+from contrec.memory import require_memory
 
 
 class ItemKNN:
@@ -54,7 +55,13 @@ class ItemKNN:
 
 
 def shrunk_cosine(matrix: csr_matrix, shrink: float) -> csr_matrix:
-    """Item-item similarities of a 0/1 user-item matrix, float32, CSR, shape (m, m), symmetric, zero diagonal."""
+    """Item-item similarities of a 0/1 user-item matrix, float32, CSR, shape (m, m), symmetric, zero diagonal.
+
+    Raises:
+        DataError: if the pairs of items that users took together may take more memory than there is.
+    """
+    m = matrix.shape[1]  # 48 bytes a pair: the product, its coordinates and the result, while all are there
+    require_memory(f"ItemKNN for {m:,} items", 48 * pairs(matrix), "use 'popularity', 'puresvd' or 'lightgcn'")
     count = np.asarray(matrix.sum(0), np.float32).ravel()
     similarity = (matrix.T @ matrix).tocoo()
     apart = similarity.row != similarity.col

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from contrec import training
-from contrec.data.interactions import Cases, DataError, Split
+from contrec.checks import seed_number
+from contrec.data.interactions import Cases, Split
+from contrec.data.splits import require_training
 from contrec.evaluation import evaluate
 from contrec.training import LoopConfig
 
@@ -40,7 +42,7 @@ class Learned:
         raise NotImplementedError
 
     def score(self, cases: Cases) -> torch.Tensor:
-        """Float32, shape (B, m), from the visible histories."""
+        """Float32, shape (B, m), from the visible histories; of a case alone and in a batch equal but for rounding."""
         raise NotImplementedError
 
     def fit(
@@ -56,13 +58,11 @@ class Learned:
             folder: keeps checkpoints; a stopped run goes on from there to the same result.
 
         Raises:
-            DataError: without validation cases, or without anything to train on.
+            DataError: if there is too little to train on.
+            ValueError: if the seed is none, or a loss becomes NaN.
         """
-        if not len(split.validation):
-            raise DataError(
-                f"{type(self).__name__} needs validation cases to choose its epoch, and the split has none; "
-                "a user needs at least 3 interactions to give one"
-            )
+        require_training(split)
+        seed = seed_number(seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng():
             torch.manual_seed(seed)

@@ -16,6 +16,12 @@ def interaction_matrix(train: Interactions) -> csr_matrix:
     return matrix
 
 
+def pairs(matrix: csr_matrix) -> int:
+    """At most how many pairs of items some row of a sparse matrix (n, m) has both of: entries of X'X."""
+    rows = np.diff(matrix.indptr).astype(np.int64)
+    return min(matrix.shape[1] ** 2, int((rows**2).sum()))
+
+
 def recent_matrix(cases: Cases, n_items: int, last: int | None = None, decay: float = 1.0) -> csr_matrix:
     """Histories as weights, decay^0 for the newest item, decay^1 for the one before: float32, CSR, shape (B, n_items).
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from contrec.language import PromptBatch, TokenInjector, UserModel
-from contrec.language.backbone import LORA_TARGETS
 from contrec.language.prompts import Ragged
 
 HIDDEN, LAYERS, HEADS, VOCABULARY = 256, 4, 4, 4096
@@ -20,7 +19,7 @@ INPUT_LENGTH = 1024  # of the reference layout: every prompt is padded to it
 
 
 def user_model(device: str, prefix: np.ndarray, trie: dict | None = None, lora_rank: int | None = None) -> UserModel:
-    """A user model around a Llama with random weights, without dropout; with LoRA on the seven projections or whole."""
+    """A user model around a Llama with random weights, without dropout; with LoRA on all linear layers or whole."""
     from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -33,7 +32,7 @@ def user_model(device: str, prefix: np.ndarray, trie: dict | None = None, lora_r
         )
     )  # fmt: skip
     if lora_rank is not None:
-        settings = {"r": lora_rank, "lora_alpha": 2 * lora_rank, "target_modules": list(LORA_TARGETS)}
+        settings = {"r": lora_rank, "lora_alpha": 2 * lora_rank, "target_modules": "all-linear"}
         # random instead of zero at the start: else half of the gradients were zero, and equal whatever one does
         model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **settings))
     answers = SimpleNamespace(trie=trie)

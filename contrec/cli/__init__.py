@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import sys
 import traceback
+import zipfile
+import zlib
 
 from contrec.cli.parser import parser
 from contrec.cli.text import fail
@@ -12,6 +15,10 @@ from contrec.cli.text import fail
 __all__ = ["main", "parser"]
 # what a user can cause and cure; DataError is a ValueError, and a backbone that cannot be had an OSError
 EXPECTED_ERRORS = (ValueError, OSError)
+# what reading a damaged file may raise where no reader has named it
+DAMAGED = (EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
+READERS = ("pyarrow", "safetensors")
+OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator")  # of torch, on a GPU and without
 NOTEBOOK_MODULES = ("matplotlib", "papermill", "nbformat", "nbconvert", "ipykernel", "ipykernel_launcher")
 
 
@@ -30,6 +37,17 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except EXPECTED_ERRORS as error:
-        if options.traceback:
-            traceback.print_exc()
-        return fail(str(error))
+        return _told(options, str(error))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, MemoryError) or any(word in reason for word in OUT_OF_MEMORY):
+            return _told(options, f"too little memory ({reason}): take a smaller preset, fewer workers, or fewer data")
+        if not isinstance(error, DAMAGED) and type(error).__module__.partition(".")[0] not in READERS:
+            raise
+        return _told(options, f"a file that was read is damaged ({reason}); --traceback shows where it was read")
+
+
+def _told(options, message: str) -> int:
+    if options.traceback:
+        traceback.print_exc()
+    return fail(message)

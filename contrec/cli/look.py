@@ -6,8 +6,11 @@ import itertools
 import os
 import shutil
 import time
+from pathlib import Path
 
-from contrec.cli.text import fail, say, table
+from contrec.cli.make import columns_of
+from contrec.cli.text import fail, for_spreadsheets, say, table
+from contrec.paths import absolute
 
 BENCH_STAGES = ("train-step", "generate", "prompts", "insert", "sample", "rank", "metrics", "prep", "epochs")
 
@@ -15,8 +18,10 @@ BENCH_STAGES = ("train-step", "generate", "prompts", "insert", "sample", "rank",
 def datasets(options) -> int:
     import pandas as pd
 
+    from contrec import paths
     from contrec.data.statistics import statistics
 
+    paths.mirror()  # a wrong one is told once, and not for each dataset
     found = statistics()
     for column in found.columns.intersection(["first_time", "last_time"]):
         found[column] = pd.to_datetime(found[column], unit="s").dt.strftime("%Y-%m-%d")
@@ -53,45 +58,64 @@ def compare(options) -> int:
 
 
 def recommend(options) -> int:
-    if options.k < 1:
-        raise ValueError(f"k must be at least 1, got {options.k}")
+    from contrec.checks import positive
+
+    positive("k", options.k)
     if options.all and options.out is None:
         raise ValueError("--all needs --out FILE.parquet (or .csv)")
-    if options.out is not None and options.out.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"--out must end in .parquet or .csv, got {options.out}")
     if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)  # told now rather than after all users were asked
-    from contrec.study.lookup import recommend
+        _check_out(options.out)  # told now rather than after all users were asked
+    from contrec.study.lookup import recommend, recommend_strangers
 
+    columns = columns_of(options, "-column")
     users = None if options.user is None else [options.user]
-    found = recommend(options.run, users=users, history=options.history, all=options.all, k=options.k)
+    if options.path is None:
+        found = recommend(options.run, users=users, history=options.history, all=options.all, k=options.k)
+    elif options.history is not None:
+        raise ValueError("--history is a stranger's own: leave out --path, which names a file of strangers")
+    else:
+        found, left_out = recommend_strangers(options.run, absolute(options.path), columns, users, options.k)
+        rows, others = left_out["rows"], left_out["users"]
+        say(f"left out: {rows} rows of items that the run does not know, and {others} users who have no others")
     if options.out is None:
         say(table(found))
         return 0
-    part = options.out.with_name(f".{options.out.stem}.{os.getpid()}{options.out.suffix}")
-    try:
-        if options.out.suffix == ".parquet":
+    from contrec.files import replacing
+
+    with replacing(options.out) as part:
+        if options.out.suffix.lower() == ".parquet":
             found.to_parquet(part, index=False)
         else:
-            found.to_csv(part, index=False)
-        os.replace(part, options.out)  # whole or not at all
-    finally:
-        part.unlink(missing_ok=True)
+            for_spreadsheets(found).to_csv(part, index=False)
     say(f"{len(found)} rows: {options.out}")
     return 0
+
+
+def _check_out(file: Path) -> None:
+    if file.suffix.lower() not in (".parquet", ".csv"):
+        raise ValueError(f"--out must end in .parquet or .csv, got {file}")
+    if file.is_dir():
+        raise ValueError(f"--out must name a file, and {file} is a folder")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"--out {file} is no place for a file: a part of its path is a file itself") from None
+    if not os.access(file.parent, os.W_OK):
+        raise ValueError(f"--out {file} cannot be written: no right to write into {file.parent}")
 
 
 def bench(options) -> int:
     from contrec import bench
     from contrec.checks import one_of
 
-    one_of("stage", options.stage or "train-step", BENCH_STAGES)
+    stages = BENCH_STAGES if options.stage is None else [options.stage]
+    for stage in stages:
+        one_of("stage", stage, BENCH_STAGES)
     one_of("device", options.device, ("cpu", "cuda"))
     bench.available(options.device)
     if options.record and options.stage:
         raise ValueError("--record wants all stages in one run: leave the stage out")
     outcomes, start = {}, time.perf_counter()
-    stages = [options.stage] if options.stage else BENCH_STAGES
     for stage in itertools.chain.from_iterable(bench.PARTS.get(stage, (stage,)) for stage in stages):
         benchmark = bench.benchmark(stage, options.device)
         outcomes[stage] = outcome = bench.run(benchmark, options.device)

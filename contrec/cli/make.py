@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import sys
 from pathlib import Path
 
 from contrec import paths
-from contrec.cli.text import fail, literal, say, table
+from contrec.cli.text import fail, say, table
+
+# What is said of a file of one's own, as in contrec.data.table.load -> the parameter of 10_your_own_data
+COLUMNS = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event")
+ROLES = {
+    **{role: f"{role}_column" for role in COLUMNS},
+    "events": "events", "items": "items_path", "items_id": "items_id_column",
+}  # fmt: skip
 
 
 def study(options) -> int:
-    from contrec.checks import one_of, positive
-    from contrec.data import SOURCES_OF
+    from contrec.checks import positive
     from contrec.study.config import Config
     from contrec.study.runner import run_all
 
     positive("processes", options.processes)
     positive("workers", options.workers)
+    columns = columns_of(options)
+    if options.path is not None:
+        options.datasets = options.datasets or ["table"]
+        if options.datasets != ["table"] or options.grid or options.ablation:
+            given = "--grid" if options.grid else "--ablation" if options.ablation else ",".join(options.datasets)
+            raise ValueError(f"--path is a study of its own (--datasets table), got {given} beside it")
+        if options.record:
+            raise ValueError("--record is for official data: results of your own file stay in the artifacts folder")
     if options.grid:
         return _grid(options)
     if options.ablation:
@@ -26,20 +41,25 @@ def study(options) -> int:
         raise ValueError("--arms belongs to --ablation")
     options.datasets, options.models = options.datasets or ["planted"], options.models or ["contrec"]
     options.recipes = options.recipes or ["tuned"]
-    options.seeds, options.split = options.seeds or [0], options.split or "leave_one_out"
+    options.seeds = options.seeds or [0]
+    options.split = "leave_one_out" if options.split is None else options.split
     own_file = "table" in options.datasets
     if own_file and options.path is None:
-        raise ValueError("dataset table is a file of your own: name it with --path FILE (.csv or .parquet)")
-    if options.path is not None and options.datasets != ["table"]:
-        raise ValueError(f"--path belongs to --datasets table, got --datasets {','.join(options.datasets)}")
-    for dataset in options.datasets:
-        one_of("dataset", dataset, tuple(SOURCES_OF))
-        one_of(f"source of {dataset}", options.source or SOURCES_OF[dataset][0], SOURCES_OF[dataset])
-    for dataset, recipe, model in itertools.product(options.datasets, options.recipes, options.models):
+        raise ValueError("dataset table is a file of your own: name it with --path FILE")
+    configs = [
         Config.from_parameters(
             model, recipe, options.preset, dataset=dataset, source=options.source, split=options.split,
-            seeds=options.seeds,
-        )  # fmt: skip
+            seeds=options.seeds, path=options.path, columns=columns,
+        )
+        for dataset, recipe, model in itertools.product(options.datasets, options.recipes, options.models)
+    ]  # fmt: skip
+    check_ready(configs)
+    if own_file:
+        from contrec.data.splits import require_training
+        from contrec.study.fitting import load_split
+
+        _say_what_is_read({"path": options.path} | {ROLES[role]: name for role, name in columns.items()})
+        require_training(load_split(configs[0]))  # before the floors, too
     failed = []
     for dataset in options.datasets:
         combinations = list(itertools.product(options.recipes, options.seeds, options.models))
@@ -47,9 +67,9 @@ def study(options) -> int:
         if first or len(combinations) > 1:
             from contrec.study.runs import train_runs
 
-            train_runs(
+            found = train_runs(
                 dataset=dataset,
-                source=options.source or SOURCES_OF[dataset][0],
+                source=next(config.source for config in configs if config.dataset == dataset),
                 split=options.split,
                 preset=options.preset,
                 recipes=options.recipes,
@@ -57,9 +77,12 @@ def study(options) -> int:
                 models=options.models,
                 progress=True,
                 path=options.path,
+                columns=columns,
                 write=options.record,
                 processes=options.processes,
             )
+        if own_file:
+            _answer(found, configs[0])
         if options.no_notebooks or own_file:
             continue
         shared = {"dataset": dataset, "preset": options.preset, "recipe": options.recipes[0], "seeds": options.seeds}
@@ -70,14 +93,78 @@ def study(options) -> int:
         if options.split != "leave_one_out":
             shared["split"] = options.split
         folder = _study_folder(dataset, options.preset)
-        outcomes = run_all(shared, folder, say=say, progress=sys.stderr.isatty())
+        outcomes = run_all(shared, folder, workers=options.workers, say=say, progress=sys.stderr.isatty())
         failed += [o for o in outcomes if o.error]
         say(f"executed notebooks (.ipynb and .html, with tables and figures): {folder}")
         _write_report(dataset, options.preset)
     say(f"runs and other artifacts: {paths.artifacts()}; `contrec runs` lists them")
-    if failed:
-        print(f"contrec: {len(failed)} failed: {', '.join(str(o.path) for o in failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    return fail(f"{len(failed)} failed: {', '.join(str(o.path) for o in failed)}", 1) if failed else 0
+
+
+def columns_of(options, ending: str = "") -> dict[str, str]:
+    """How the columns of the file in ``--path`` are called, by role, as far as that was said.
+
+    Args:
+        ending: of the options that name columns.
+    """
+    columns = {role: getattr(options, f"column_{role}", None) for role in ROLES}
+    columns = {role: name for role, name in columns.items() if name is not None}
+    if columns and options.path is None:
+        role = next(iter(columns))
+        option = role.replace("_", "-") + (ending if role in COLUMNS else "")
+        raise ValueError(f"--{option} is about a file of your own: name that with --path FILE")
+    return columns
+
+
+def check_ready(configs) -> None:
+    """Find, or fetch, what the configs need before anything is run.
+
+    Raises:
+        DataError: naming everything that is missing.
+    """
+    from contrec import data
+
+    needed = dict.fromkeys((config.dataset, config.source) for config in configs if config.path is None)
+    problems = [p for names in needed for p in data.missing(*names, progress=sys.stderr.isatty())]
+    for backbone in dict.fromkeys(config.recommender.language.backbone for config in configs):
+        problems += _missing_backbone(backbone)
+    if problems:
+        raise data.DataError(f"nothing was started, {len(problems)} missing: {'; '.join(problems)}")
+
+
+def _missing_backbone(name: str) -> list[str]:
+    """What is wrong with a backbone that is not the tiny one: its settings can neither be read nor fetched."""
+    if name == "tiny":
+        return []
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        return [f"backbone {name}: {str(error).strip().splitlines()[0]}"]
+    return []
+
+
+def _answer(found, config) -> None:
+    """The ranking of all models, best first, and the command that asks the best of those that can be asked."""
+    from contrec.study.config import MODELS
+    from contrec.study.fitting import load_split
+    from contrec.study.tables import best_first
+
+    ranking = best_first(found)
+    say(table(ranking.drop(columns="run")))
+    best, own = ranking.iloc[0], ranking[ranking.model.isin(MODELS)].iloc[0]
+    metrics = ["HR@10", "NDCG@10"]
+    if best.model not in MODELS and tuple(best[metrics]) > tuple(own[metrics]):
+        say(
+            f"\n{best.model} ranks best here: a rule or a part, which `contrec recommend` cannot ask yet. It asks "
+            f"trained models; the best of those is {own.model} {own.recipe}, HR@10 {own['HR@10']:.4f} against "
+            f"{best['HR@10']:.4f}, NDCG@10 {own['NDCG@10']:.4f} against {best['NDCG@10']:.4f}."
+        )
+    user = f"--user={load_split(config).train.user_ids[0]}"
+    say(f"\nrecommendations of {own.model} {own.recipe}, seed {own.seed}:")
+    say(f"  contrec recommend {own.run} {shlex.quote(user)} -k 10")
+    say(f"  contrec recommend {own.run} --all --out recommendations.csv -k 10")
 
 
 def _study_folder(dataset: str, preset: str) -> Path:
@@ -98,7 +185,7 @@ def report(options) -> int:
     one_of("preset", options.preset, tuple(PRESETS))
     for dataset in options.datasets:
         one_of("dataset", dataset, tuple(SOURCES_OF))
-    for dataset in options.datasets:
+    for dataset in dict.fromkeys(options.datasets):
         _write_report(dataset, options.preset)
     return 0
 
@@ -106,12 +193,13 @@ def report(options) -> int:
 def _grid(options) -> int:
     from contrec.study import grid
 
-    splits = options.split and [options.split]
+    splits = None if options.split is None else [options.split]
     return _fill(grid, grid.cells(options.datasets, options.models, options.seeds, splits), options)
 
 
 def _fill(kind, wanted: list, options) -> int:
     """Make the cells of a kind (``grid``, ``ablation``) that are missing, and tell what is there, stopped or not."""
+    check_ready([cell.config for cell in wanted])
     try:
         kind.fill(wanted, workers=options.workers, progress=sys.stderr.isatty(), say=say)
     finally:
@@ -126,15 +214,18 @@ def _ablation(options) -> int:
 
     full = ablation.studies(
         options.datasets or ["planted"], options.models or ["deftrec"], options.recipes or ["paper"],
-        preset=options.preset, source=options.source, split=options.split or "leave_one_out",
-        seeds=options.seeds or [0],
+        preset=options.preset, source=options.source,
+        split="leave_one_out" if options.split is None else options.split, seeds=options.seeds or [0],
     )  # fmt: skip
     return _fill(ablation, [cell for config in full for cell in ablation.cells(config, options.arms)], options)
 
 
 def search(options) -> int:
+    from contrec.checks import positive
     from contrec.study import search
 
+    positive("trials", options.trials)
+    positive("workers", options.workers)
     found = search.search(options.models, trials=options.trials, workers=options.workers, progress=sys.stderr.isatty())
     best = found.loc[found.groupby("model")[search.METRIC].idxmax()] if len(found) else found
     say(table(best))
@@ -144,9 +235,11 @@ def search(options) -> int:
 
 
 def sweep(options) -> int:
+    from contrec.checks import positive
     from contrec.study import sweep, sweep_tables
     from contrec.study.config import Config
 
+    positive("workers", options.workers)
     configs = [
         Config.from_parameters(
             options.model, options.recipe, options.preset, dataset=dataset, source=options.source, seeds=options.seeds
@@ -154,6 +247,7 @@ def sweep(options) -> int:
         for dataset in options.datasets
     ]
     asked = [sweep.checked(config, options.parameters) for config in configs]  # all of them before the first training
+    check_ready(configs)
     for config, parameters in zip(configs, asked, strict=True):
         if options.slurm:
             jobs = sweep.submit(config, parameters, options.workers)
@@ -172,12 +266,31 @@ def sweep(options) -> int:
 
 
 def run(options) -> int:
+    from contrec.study.parameters import read_parameters
     from contrec.study.runner import find_notebook, run_notebook
 
-    name = find_notebook(options.notebook).stem
-    parameters = {key: literal(value) for key, value in options.parameters}
-    outcome = run_notebook(
-        options.notebook, parameters, paths.artifacts() / "notebooks" / name, progress=sys.stderr.isatty()
-    )
+    source = find_notebook(options.notebook)
+    columns = columns_of(options)
+    own_file = {} if options.path is None else {"path": options.path}
+    own_file |= {ROLES[role]: name for role, name in columns.items()}
+    parameters = read_parameters(source, [*own_file.items(), *options.parameters])
+    if parameters.get("path") is not None:
+        _say_what_is_read(parameters)
+    folder = paths.artifacts() / "notebooks" / source.stem
+    outcome = run_notebook(str(source), parameters, folder, progress=sys.stderr.isatty())
     say(f"{outcome.name}: {outcome.seconds / 60:.1f} min, {outcome.path}")
     return fail(f"{outcome.name} failed in {outcome.error}", 1) if outcome.error else 0
+
+
+def _say_what_is_read(parameters: dict) -> None:
+    """The summary of a file of one's own, from the parameters of 10_your_own_data that tell of it.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    from contrec.data.table import summary
+    from contrec.study.config import Config
+
+    columns = {role: parameters.get(name) for role, name in ROLES.items()}
+    own_file = Config.from_parameters(dataset="table", path=parameters["path"], columns=columns).own_file
+    say(f"{table(summary(**own_file).reset_index())}\n")

@@ -6,7 +6,19 @@ from ..checks import one_of
 from .interactions import Case, Cases, Catalogue, DataError, Interactions, Split
 from .splits import split
 
-__all__ = ["Case", "Cases", "Catalogue", "DataError", "Interactions", "SOURCES_OF", "Split", "inputs", "load", "split"]
+__all__ = [
+    "Case",
+    "Cases",
+    "Catalogue",
+    "DataError",
+    "Interactions",
+    "SOURCES_OF",
+    "Split",
+    "inputs",
+    "load",
+    "missing",
+    "split",
+]
 
 SOURCES_OF = {
     "planted": ("planted",),
@@ -30,7 +42,8 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
         source: "raw": the official archive. "released": the authors' split files, in their order and without times.
             "sample": a 25 % sample of Software. None: the first that ``SOURCES_OF`` names.
         settings: of the loader: ``seed`` (order of rows with equal times), ``download`` (False: never fetch),
-            ``progress``; for "planted" ``n_users``, ``n_items``, ``seed``; for "table" ``path`` and column names.
+            ``progress``; for "planted" ``n_users``, ``n_items``, ``seed``; for "table" those of
+            :func:`contrec.data.table.load`.
 
     Raises:
         ValueError: for an unknown name or source.
@@ -38,9 +51,10 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     """
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
-    _check_path(name, settings.get("path"))
+    _check_path(name, settings.get("path"), settings.get("items"))
     if name != "table":
         settings.pop("path", None)
+        settings.pop("items", None)
     if name in ("planted", "table"):
         from . import planted, table
 
@@ -63,45 +77,74 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     return raw[name](**settings)
 
 
-def inputs(name: str, source: str | None = None, path=None) -> dict[str, str]:
+def inputs(name: str, source: str | None = None, path=None, items=None) -> dict[str, str]:
     """SHA-256 of each file that ``load(name, source)`` reads and that is here, for provenance and fingerprints.
 
     Args:
         name, source: as in :func:`load`.
-        path: the file of "table".
+        path, items: the files of "table": interactions, and texts of items.
     """
-    from . import amazon, download, lastfm, movielens, released, table
+    from . import amazon, download, lastfm, table
 
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
-    _check_path(name, path)
-    if name == "planted":
-        return {}
+    _check_path(name, path, items)
     if name == "table":
         from pathlib import Path
 
-        table.check_file(path)
-        return {Path(path).name: download.sha256(path)}
-    if source == "released":
-        # side information that the loader adds from a raw archive when it is here
+        hashes = {}
+        for file in (path, items):
+            if file is not None:
+                table.check_file(file)
+                name = Path(file).name
+                hashes[f"items: {name}" if name in hashes else name] = download.sha256(file)
+        return hashes
+    extra = ()
+    if source == "released":  # side information that the loader adds from a raw archive when it is here
         extra = {"lastfm": lastfm.FILES, "beauty": amazon.FILES["beauty"][1:]}.get(name.removesuffix("_positive"), ())
-        return download.inputs((*released.files(name), *extra))
+    return download.inputs((*_files(name, source), *extra))
+
+
+def missing(name: str, source: str | None = None, *, progress: bool = False) -> list[str]:
+    """Find or fetch every official file that ``load(name, source)`` needs; what cannot be had, one message each."""
+    from . import download
+
+    found = []
+    for file in _files(name, _source(name, source)):
+        try:
+            download.locate(file, progress=progress)
+        except DataError as error:
+            found.append(f"{name}: {error}")
+    return found
+
+
+def _files(name: str, source: str) -> tuple[str, ...]:
+    """The official files that a loader cannot do without, as keys of ``SOURCES``."""
+    from . import amazon, lastfm, movielens, released
+
+    if name in ("planted", "table"):
+        return ()
+    if source == "released":
+        return tuple(released.files(name))
     if source == "sample":
-        return download.inputs((amazon.SAMPLE,))
+        return (amazon.SAMPLE,)
     files = {
         "lastfm": lastfm.FILES,
         "ml1m": movielens.FILES,
         "ml1m_all": movielens.FILES,
         "beauty_positive": amazon.FILES["beauty"],
     }
-    return download.inputs(files[name] if name in files else amazon.FILES[name])
+    return tuple(files[name] if name in files else amazon.FILES[name])
 
 
-def _check_path(name: str, path) -> None:
+def _check_path(name: str, path, items=None) -> None:
     if name == "table" and path is None:
         raise DataError("dataset 'table' is a file of your own: name it with path='my.csv' (.csv or .parquet)")
-    if name != "table" and path is not None:
-        raise DataError(f"dataset {name!r} has no path, got {str(path)!r}; a file of your own is dataset 'table'")
+    for label, value in (("path", path), ("items", items)):
+        if name != "table" and value is not None:
+            raise DataError(
+                f"dataset {name!r} has no {label}, got {str(value)!r}; a file of your own is dataset 'table'"
+            )
 
 
 def _source(name: str, source: str | None) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import math
+from pathlib import Path
 
 import numpy as np
 
+from .archives import Record, damaged, read_json_lines, read_rows
 from .core import build, dense_ids
-from .download import locate, read_json_lines
+from .download import locate
 from .facets import clean_text, make_catalogue
-from .interactions import Catalogue, DataError, Interactions
+from .interactions import Catalogue, Interactions
 
 FILES = {
     "beauty": ("reviews_Beauty_5.json.gz", "meta_Beauty.json.gz"),
@@ -18,69 +20,61 @@ FILES = {
 }
 SAMPLE = "Software_5_sample.csv"
 N_BEAUTY = 198_502
-_MARKUP = re.compile(r"<[^<>]*>")
+YEAR_2100 = 4_102_444_800  # in seconds
 
 
-def is_positive(review: dict) -> bool:
-    """Whether ``overall`` > 3, from the rating or from the flag ``overall_gt3`` of files without ratings.
-
-    A row without either counts as not positive: in the assembled Beauty file those rows belong to users with at most
-    4 positive reviews, whom the filter of 5 removes anyway.
-    """
-    return review["overall"] > 3 if "overall" in review else review.get("overall_gt3", 0) == 1
-
-
-def read_reviews(path, rows=None):
+def read_reviews(path: Path, records=None):
     """Columns of a review file: DataFrame with user, item, timestamp, rating (NaN where missing), positive, verified.
+
+    ``positive`` is ``overall`` > 3 or, in files without ratings, their flag ``overall_gt3``. A row without either is
+    not positive: in the assembled Beauty file those rows belong to users with at most 4 positive reviews, whom the
+    filter of 5 removes anyway.
 
     Args:
         path: file with one JSON object a line.
-        rows: an iterable of such objects to use instead of the file's.
+        records: an iterable of :class:`Record` to use instead of the file's.
 
     Raises:
-        DataError: naming file and row, if a field is missing or a time is not a positive whole number.
+        DataError: naming file, line and field, if a field is missing or of a wrong type, or a time makes no sense.
     """
     import pandas as pd
 
     columns: dict[str, list] = {k: [] for k in ("user", "item", "timestamp", "rating", "positive", "verified")}
-    for number, review in enumerate(read_json_lines(path) if rows is None else rows, start=1):
-        try:
-            time = int(review["unixReviewTime"])
-            columns["user"].append(str(review["reviewerID"]))
-            columns["item"].append(str(review["asin"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path}, row {number}: needs reviewerID, asin and a whole unixReviewTime ({error!r}); fetch it again"
-            ) from error
-        if time <= 0:
-            raise DataError(f"{path}, row {number}: unixReviewTime must be positive, got {time}; fetch the file again")
-        columns["timestamp"].append(time)
-        columns["rating"].append(float(review.get("overall", "nan")))
-        columns["positive"].append(is_positive(review))
-        columns["verified"].append(bool(review.get("verified", False)))
+    for review in read_json_lines(path) if records is None else records:
+        columns["user"].append(review.identifier("reviewerID"))
+        columns["item"].append(review.identifier("asin"))
+        columns["timestamp"].append(int(review.number("unixReviewTime", 1, YEAR_2100, whole=True)))
+        rated = "overall" in review.fields
+        columns["rating"].append(float(review.number("overall", 0, 5)) if rated else math.nan)
+        columns["positive"].append(columns["rating"][-1] > 3 if rated else review.flag("overall_gt3"))
+        columns["verified"].append(review.flag("verified"))
     return pd.DataFrame(columns)
 
 
-def leaves(record: dict) -> tuple[str, ...]:
+def leaves(record: Record) -> tuple[str, ...]:
     """Last value of each category path: ``categories`` holds paths (2014), ``category`` is one path (2018)."""
-    paths = record.get("categories") or [record.get("category") or []]
-    cleaned = ([v for v in (clean_text(_MARKUP.sub(" ", str(p))) for p in path) if v] for path in paths)
+    paths = record.paths("categories") or [record.texts("category")]
+    cleaned = ([v for v in (clean_text(p, drop_markup=True) for p in path) if v] for path in paths)
     return tuple(path[-1] for path in cleaned if path)
 
 
 def clean_brand(brand) -> str:
     """A brand without the page debris of the 2018 files ("by", mark-up, line breaks)."""
-    return clean_text(_MARKUP.sub(" ", clean_text(brand, 1000))).removeprefix("by ").strip()
+    return clean_text(brand, drop_markup=True).removeprefix("by ").strip()
 
 
-def read_catalogue(path, item_ids) -> Catalogue:
-    """Title, brand and category leaves of the items in ``item_ids``; the first record of an item counts."""
+def read_catalogue(path: Path, item_ids) -> Catalogue:
+    """Title, brand and category leaves of the items in ``item_ids``; the first record of an item counts.
+
+    Raises:
+        DataError: naming file, line and field, if a record has no id, or a field of a wrong type.
+    """
     wanted, titles, brands, categories = set(item_ids.tolist()), {}, {}, {}
     for record in read_json_lines(path):
-        asin = record.get("asin")
+        asin = record.identifier("asin")
         if asin in wanted and asin not in titles:
-            titles[asin] = record.get("title")
-            brands[asin] = clean_brand(record.get("brand"))
+            titles[asin] = clean_text(record.text("title"))
+            brands[asin] = clean_brand(record.text("brand"))
             categories[asin] = leaves(record)
     return make_catalogue(item_ids, titles, brands, categories)
 
@@ -118,7 +112,7 @@ def load_beauty(positive: bool = False, *, seed: int = 0, download: bool = True,
     paths = [locate(file, download=download, progress=progress) for file in FILES["beauty"]]
     reviews = read_reviews(paths[0])
     if len(reviews) != N_BEAUTY:
-        raise DataError(f"{paths[0]} has {len(reviews)} reviews, expected {N_BEAUTY} (2014 release); fetch it again")
+        raise damaged(paths[0], f"has {len(reviews)} reviews, expected {N_BEAUTY} (2014 release)")
     if positive:
         reviews = reviews[reviews["positive"]].reset_index(drop=True)
     name = f"beauty{'_positive' * positive} (raw)"
@@ -158,11 +152,18 @@ def load_software_sample(*, seed: int = 0, download: bool = True, progress: bool
     Raises:
         DataError: if the file is missing or damaged.
     """
-    import pandas as pd
-
     path = locate(SAMPLE, download=download, progress=progress)
-    rows = pd.read_csv(path, dtype={"reviewerID": str, "asin": str}).to_dict("records")
-    reviews = read_reviews(path, rows)
+    reviews = read_reviews(path, sample_records(path))
     reviews = reviews[reviews["rating"] >= 3].reset_index(drop=True)
     interactions = _interactions(reviews, min_user=1, seed=seed, name="software (sample)")
     return interactions, make_catalogue(interactions.item_ids)
+
+
+def sample_records(path: Path):
+    """Lines of the sample with the types of a review."""
+    types = {"overall": float, "unixReviewTime": int, "verified": {"True": True, "False": False}.__getitem__}
+    for line, row in read_rows(path, ",", ("reviewerID", "asin", "overall", "verified", "unixReviewTime")):
+        try:
+            yield Record(path, line, row | {name: read(row[name]) for name, read in types.items()})
+        except (ValueError, KeyError) as error:
+            raise damaged(path, f"overall, verified or unixReviewTime is of a wrong type ({error})", line) from error

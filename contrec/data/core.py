@@ -41,7 +41,7 @@ def dense_ids(values) -> tuple[np.ndarray, np.ndarray]:
         ids, codes = np.unique(values, return_inverse=True)
         return codes.astype(np.int64), ids
     low, high = int(values.min()), int(values.max())
-    if high - low > 8 * len(values) + 1_000_000:  # a look-up table would be mostly holes
+    if high - low > 8 * len(values) + 1_000_000 or high >= 2**63:  # a look-up table would be mostly holes
         ids, codes = np.unique(values, return_inverse=True)
         return codes.astype(np.int64), ids
     present = np.zeros(high - low + 1, dtype=bool)
@@ -132,7 +132,10 @@ def first_appearance(item: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     return new[item], old
 
 
-def build(user, item, timestamp, user_ids, item_ids, *, keep=None, rating=None, tags=None, seed=0, name="unnamed"):
+def build(
+    user, item, timestamp, user_ids, item_ids, *,
+    keep=None, rating=None, tags=None, nanosecond=None, seed=0, name="unnamed",
+):  # fmt: skip
     """Sequences from raw columns: keep, sort, renumber (users by increasing id, items by first appearance).
 
     Args:
@@ -142,6 +145,7 @@ def build(user, item, timestamp, user_ids, item_ids, *, keep=None, rating=None, 
         keep: row numbers that stay (increasing), or None for all.
         rating: float, shape (n,), or None.
         tags: tuple of tuples of strings, one for each row, or None.
+        nanosecond: int64 of shape (n,), 0..10**9 - 1, what follows the seconds in the order of time; None for 0.
         seed: of the tie rule, ``TIE_RULE``; the indices hashed are those before any filter.
         name: for messages.
 
@@ -151,7 +155,8 @@ def build(user, item, timestamp, user_ids, item_ids, *, keep=None, rating=None, 
     rows = np.arange(len(user)) if keep is None else keep
     if not len(rows):
         raise DataError(f"{name}: no interaction is left after the filters; check the file, or lower the thresholds")
-    rows = rows[sort_order(user[rows], timestamp[rows], item[rows], seed)]
+    time = timestamp if nanosecond is None else timestamp * 10**9 + nanosecond
+    rows = rows[sort_order(user[rows], time[rows], item[rows], seed)]
     sorted_user = user[rows]
     starts = np.insert(sorted_user[1:] != sorted_user[:-1], 0, True)
     items, old_item = first_appearance(item[rows], len(item_ids))
@@ -165,4 +170,5 @@ def build(user, item, timestamp, user_ids, item_ids, *, keep=None, rating=None, 
         tags=None if tags is None else tuple(tags[r] for r in rows.tolist()),
         name=name,
         row=rows,
+        nanosecond=None if nanosecond is None else nanosecond[rows],
     )

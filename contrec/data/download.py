@@ -1,23 +1,27 @@
-"""How official files get here: found, checked, or fetched; and how they are read without being extracted."""
+"""How official files get here: found, checked, or fetched."""
 
 from __future__ import annotations
 
-import gzip
 import http.client
-import json
 import os
 import tempfile
 import urllib.request
-import zipfile
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
-from contrec.files import sha256
+from contrec import files
 
 from .. import paths
+from .archives import unreadable
 from .interactions import DataError
 from .sources import SOURCES, Source
+
+
+def sha256(path: str | Path) -> str:
+    """:func:`contrec.files.sha256`; a file that cannot be read is a DataError."""
+    try:
+        return files.sha256(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def home(file: str) -> Path:
@@ -26,11 +30,21 @@ def home(file: str) -> Path:
 
 
 def find(file: str) -> Path | None:
-    """The file in data/raw (or data/processed), else in the folder that CONTREC_MIRROR names, else None."""
-    mirror = paths.mirror()
-    for path in (home(file), *((mirror / file,) if mirror else ())):
-        if path.is_file():
-            return path
+    """The file in data/raw (or data/processed), else in the folder that CONTREC_MIRROR names, else None.
+
+    Raises:
+        DataError: if CONTREC_MIRROR names no folder, or one of the folders cannot be looked into.
+    """
+    try:
+        mirror = paths.mirror()
+        for path in (home(file), *((mirror / file,) if mirror else ())):
+            if path.is_file():
+                return path
+    except FileNotFoundError as error:  # of paths.mirror, which names the cure
+        raise DataError(str(error)) from error
+    except (OSError, RuntimeError) as error:
+        cure = "make the folder readable, or correct CONTREC_MIRROR"
+        raise DataError(f"{file} cannot be looked for ({error}); {cure}") from error
     return None
 
 
@@ -62,10 +76,11 @@ def fetch(file: str, source: Source, target: Path, *, progress: bool = False) ->
     """
     from tqdm.auto import tqdm
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    part = Path(name)
+    part = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        part = Path(name)
         with os.fdopen(handle, "wb") as out, urllib.request.urlopen(source.url, timeout=60) as response:
             total = int(response.headers.get("Content-Length") or 0)
             with tqdm(total=total or None, unit="B", unit_scale=True, desc=target.name, disable=not progress) as bar:
@@ -77,10 +92,13 @@ def fetch(file: str, source: Source, target: Path, *, progress: bool = False) ->
         _check(file, source, part)
         part.chmod(0o644)
         os.replace(part, target)
-    except (OSError, http.client.HTTPException) as error:
+    except DataError:
+        raise
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a length that is no number
         raise DataError(f"{file} could not be fetched ({error}); {_cure(file, source)}") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
     return target
 
 
@@ -99,46 +117,6 @@ def _check(file: str, source: Source, path: Path) -> None:
             f"{file} at {path} is damaged or another version: SHA-256 expected {expected}, got {got}; "
             f"delete it, then {_cure(file, source)}"
         )
-
-
-def read_member(path: Path, member: str, encoding: str = "utf-8") -> str:
-    """Text of one member of a zip archive; nothing is extracted.
-
-    Raises:
-        DataError: if the archive is truncated, lacks the member, or holds bytes of another encoding.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(member).decode(encoding)
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({member}: {error}); delete it and fetch it again") from error
-
-
-def read_json_lines(path: Path) -> Iterator[dict]:
-    """Objects of a file with one JSON object a line, gzip-compressed if its name ends in .gz.
-
-    The official 2014 metadata are Python literals instead of JSON; those are read as literals, never evaluated.
-
-    Raises:
-        DataError: naming file and line, if a line is neither or the file ends early.
-    """
-    number = 0
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _parse(line)
-    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError, SyntaxError) as error:
-        raise DataError(f"{path}, line {number}: {error}; delete the file and fetch it again") from error
-
-
-def _parse(line: str) -> dict:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        import ast
-
-        return ast.literal_eval(line)
 
 
 def inputs(files) -> dict[str, str]:

@@ -63,7 +63,10 @@ def problem(path: str | Path, **columns) -> str:
     try:
         table.load(path, **columns)
     except DataError as error:
-        return str(error).replace(str(path), Path(path).name)
+        text = str(error)
+        for file in filter(None, (path, columns.get("items"))):
+            text = text.replace(str(file), Path(file).name)
+        return text
     return ""
 
 

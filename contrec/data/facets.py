@@ -5,22 +5,43 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from html import unescape
+from html.entities import html5
 
 from .interactions import Catalogue, Interactions
 
 TITLE_CHARS, VALUE_CHARS = 200, 60
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
+# white space, control characters, halves of surrogate pairs, signs that turn the direction of writing, U+FFFD
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufeff\ufffd]+")
+_ENTITY = re.compile(r"&(?:#\d{1,20};?|#[xX][\da-fA-F]{1,20};?|[A-Za-z]\w*;)")
+_MARKUP = re.compile(r"<[^<>]*>")
 
 
-def clean_text(value, limit: int = TITLE_CHARS) -> str:
+def clean_text(value, limit: int = TITLE_CHARS, *, drop_markup: bool = False) -> str:
     """One line of plain text: whitespace and control characters become single spaces, at most ``limit`` characters.
 
-    Titles come from web pages and strangers. Nothing is interpreted: mark-up and ``<z_start>`` stay the characters they
-    are, and the tokenizer must treat them as such. None and NaN become "".
+    Titles come from web pages and strangers. HTML entities are read until none is left: real files hold ``&amp;reg;``,
+    escaped twice. What they stand for is text: ``<z_start>`` and ``&lt;b&gt;`` become or stay plain characters, and
+    the tokenizer must treat them as such. None and NaN become "". Cleaning a clean text changes nothing.
+
+    Args:
+        value: text, or anything that ``str`` makes one.
+        limit: largest number of characters of the result.
+        drop_markup: leave out ``<...>`` as it stands in ``value``, before entities are read.
     """
     if value is None or value != value:
         return ""
-    return _CONTROL.sub(" ", str(value)).strip()[:limit].rstrip()
+    text = _MARKUP.sub(" ", str(value)) if drop_markup else str(value)
+    text, before = _BLANK.sub(" ", text).strip()[: 16 * limit], ""  # an entity has a dozen characters
+    while text != before:
+        text, before = _ENTITY.sub(_character, text), text
+    return _BLANK.sub(" ", text).strip()[:limit].rstrip()
+
+
+def _character(entity: re.Match) -> str:
+    """What an entity stands for; a name needs its semicolon, so that "Q&notes" and "?a=1&copy=2" stay as they are."""
+    text = entity[0]
+    return unescape(text) if text[1] == "#" else html5.get(text[1:], text)
 
 
 def make_catalogue(item_ids, titles=None, brands=None, categories=None) -> Catalogue:

@@ -27,6 +27,7 @@ class Interactions:
         has_time: False where the source gives an order but no times (``time_point`` is then refused).
         name: dataset and source, for messages and provenance.
         row: position of each row in its source file, int64, shape (n,), or None (orders ties at a cut of time).
+        nanosecond: what follows ``timestamp`` in the order of time, int64, shape (n,), or None for whole seconds.
     """
 
     user: np.ndarray
@@ -39,6 +40,7 @@ class Interactions:
     has_time: bool = True
     name: str = "unnamed"
     row: np.ndarray | None = None
+    nanosecond: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user)

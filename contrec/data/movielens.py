@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import io
+import re
+from pathlib import Path
 
 import numpy as np
 
+from .archives import damaged, read_member
 from .core import build, dense_ids, one_pass
-from .download import locate, read_member
+from .download import locate
 from .facets import make_catalogue
-from .interactions import Catalogue, DataError, Interactions
+from .interactions import Catalogue, Interactions
 
 ARCHIVE = "ml-1m.zip"
 FILES = (ARCHIVE,)
 N_RATINGS = 1_000_209
+_RATING = re.compile(r"\d{1,9}::\d{1,9}::[1-5]::\d{1,10}", re.ASCII)
 
 
 def load(
@@ -31,16 +34,8 @@ def load(
     Raises:
         DataError: if the archive is missing, damaged or incomplete.
     """
-    import pandas as pd
-
     path = locate(ARCHIVE, download=download, progress=progress)
-    text = read_member(path, "ml-1m/ratings.dat", "latin-1")
-    try:
-        columns = np.array(text.replace("::", " ").split(), dtype=np.int64).reshape(-1, 4)
-    except ValueError as error:
-        raise DataError(f"{path}: ratings.dat is not UserID::MovieID::Rating::Timestamp ({error})") from error
-    if len(columns) != N_RATINGS:
-        raise DataError(f"{path}: ratings.dat has {len(columns)} rows, expected {N_RATINGS}; fetch {ARCHIVE} again")
+    columns = read_ratings(path)
     columns = columns[columns[:, 2] >= min_rating]
     user, user_ids = dense_ids(columns[:, 0])
     item, item_ids = dense_ids(columns[:, 1])
@@ -55,14 +50,30 @@ def load(
         seed=seed,
         name="ml1m (raw)",
     )
-    movies = pd.read_csv(
-        io.StringIO(read_member(path, "ml-1m/movies.dat", "latin-1").replace("::", "\t")),
-        sep="\t",
-        header=None,
-        names=["id", "title", "genres"],
-        quoting=3,
-        keep_default_na=False,
-        dtype=str,
-    )
-    genres = {i: g.split("|") for i, g in zip(movies["id"], movies["genres"])}
-    return interactions, make_catalogue(interactions.item_ids, dict(zip(movies["id"], movies["title"])), None, genres)
+    return interactions, make_catalogue(interactions.item_ids, *read_movies(path))
+
+
+def _lines(path: Path, member: str) -> list[str]:
+    return read_member(path, f"ml-1m/{member}", "latin-1").replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
+def read_movies(path: Path) -> tuple[dict, None, dict]:
+    """Title by MovieID, no brands, genres by MovieID."""
+    titles, genres = {}, {}
+    for number, line in enumerate(_lines(path, "movies.dat"), start=1):
+        cells = line.split("::")
+        if len(cells) != 3:
+            raise damaged(path, "movies.dat is not MovieID::Title::Genres", number)
+        titles[cells[0]], genres[cells[0]] = cells[1], cells[2].split("|")
+    return titles, None, genres
+
+
+def read_ratings(path: Path) -> np.ndarray:
+    """UserID, MovieID, Rating (1..5) and Timestamp (s) of all rows, int64, shape (1000209, 4)."""
+    lines = _lines(path, "ratings.dat")
+    bad = next((n for n, line in enumerate(lines, start=1) if not _RATING.fullmatch(line)), None)
+    if bad is not None:
+        raise damaged(path, "ratings.dat is not UserID::MovieID::Rating::Timestamp with ratings 1 to 5", bad)
+    if len(lines) != N_RATINGS:
+        raise damaged(path, f"ratings.dat has {len(lines)} rows, expected {N_RATINGS}")
+    return np.array(" ".join(lines).replace("::", " ").split(), dtype=np.int64).reshape(-1, 4)

@@ -18,7 +18,7 @@ WINDOW, SHORTEST = 20, 3  # of train_cases="released"
 def take(interactions: Interactions, rows: np.ndarray) -> Interactions:
     """The interactions at ``rows`` (increasing row numbers), in the same spaces of users and items."""
     tags = interactions.tags
-    columns = ("user", "item", "timestamp", "rating", "row")
+    columns = ("user", "item", "timestamp", "rating", "row", "nanosecond")
     values = {k: None if getattr(interactions, k) is None else getattr(interactions, k)[rows] for k in columns}
     return replace(interactions, **values, tags=None if tags is None else tuple(tags[r] for r in rows.tolist()))
 
@@ -93,7 +93,8 @@ def time_point(interactions: Interactions, quantiles=(0.9, 0.95)) -> tuple[np.nd
     in_range("quantiles[1]", high, low, 1)
     n = len(interactions)
     file_row = np.arange(n) if interactions.row is None else interactions.row
-    order = np.lexsort((file_row, interactions.timestamp))
+    finer = () if interactions.nanosecond is None else (interactions.nanosecond,)
+    order = np.lexsort((file_row, *finer, interactions.timestamp))
     part = np.empty(n, dtype=np.int64)
     part[order] = np.searchsorted([int(low * n), int(high * n)], np.arange(n), side="right")
     # rows are sorted by (user, time): sorting each user's parts moves only those that tie at a cut
@@ -162,10 +163,39 @@ def split(
     )
 
 
+def require_training(split: Split) -> None:
+    """The check of every model that learns by gradient, before anything is trained: is there enough to learn from?
+
+    Raises:
+        DataError: without two items, a training case or a validation case.
+    """
+    train, rows = split.train, np.bincount(split.train.user, minlength=split.n_users)
+    items = np.bincount(np.unique(train.user * split.n_items + train.item) // split.n_items, minlength=len(rows))
+    by_time = split.protocol == "time_point"
+    if split.n_items < 2:
+        problem, cure = f"the catalogue has {split.n_items} item", "a ranking needs 2"
+    elif not len(split.train_cases) or not np.any((rows >= SHORTEST) & (items >= 2)):
+        problem = f"no user has a training case: the longest train history has {rows.max(initial=0)} rows"
+        place = "before the cut in time" if by_time else f"and 2 more that are held out: {SHORTEST + 2} in all"
+        cure = f"one user at least needs {SHORTEST} rows, of 2 different items, {place}"
+    elif not len(split.validation):
+        problem = "there is no validation case, which chooses the epoch"
+        rows = "a row in the validation's span of time and one before it" if by_time else "3 rows, 2 of them held out"
+        cure = f"one user at least needs {rows}"
+    else:
+        return
+    raise DataError(
+        f"{train.name}: too little to train on under {split.protocol}: {problem} ({split.n_users} users, {len(train)} "
+        f"train rows); {cure}. Add data or lower the filters"
+    )
+
+
 def tied_rows(interactions: Interactions) -> np.ndarray:
-    """Whether another row of the same user has the same timestamp, bool, shape (n,)."""
+    """Whether another row of the same user has the same time, bool, shape (n,)."""
     user, time = interactions.user, interactions.timestamp
     same = (user[1:] == user[:-1]) & (time[1:] == time[:-1])
+    if (part := interactions.nanosecond) is not None:
+        same &= part[1:] == part[:-1]
     return np.append(same, False) | np.insert(same, 0, False) if len(user) else np.zeros(0, bool)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks import in_range
 from .core import splitmix64
-from .interactions import Catalogue, Interactions, Split
+from .interactions import Catalogue, DataError, Interactions, Split
 from .splits import SHARE, cases_at, leave_one_out, offsets, split, take, target_counts
 
 TIE_RULE = "rows of the user, splitmix64(splitmix64(seed) ^ user index)"
@@ -29,10 +29,16 @@ def least_history(interactions: Interactions, share: float = SHARE, seed: int = 
 
     Raises:
         ValueError: if the share is out of range, or would leave nobody to train on.
+        DataError: if fewer than 2 users can be tested, which leaves nobody whatever the share is.
     """
     in_range("share", share, 0, 1)
     rows = np.diff(offsets(interactions))
     tested = np.flatnonzero(rows >= 3)
+    if len(tested) < 2:
+        raise DataError(
+            f"{interactions.name}: {len(tested)} of {len(rows)} users have 3 interactions or more, and unseen_users "
+            "needs 2 of them, one to hold out and one to train on: add data, lower the filters, or use leave_one_out"
+        )
     count = math.ceil(round(share * len(tested), 9))  # .07 x 100 is 7.000000000000001 in binary
     if not 0 < count < len(tested):
         raise ValueError(

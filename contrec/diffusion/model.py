@@ -17,6 +17,7 @@ from contrec.diffusion.ddpm import NoiseSchedule, epsilon_to_x0, q_sample
 from contrec.diffusion.denoiser import HEADS, Denoiser
 from contrec.diffusion.dispersive import dispersive_loss
 from contrec.diffusion.mlp_denoiser import MLPDenoiser
+from contrec.memory import rows_at_once
 
 PREDICTION_TYPES = ("epsilon", "sample")
 OBJECTIVES = ("mse", "cross_entropy")
@@ -198,7 +199,7 @@ class Diffusion(nn.Module):
             c: condition vectors, shape (B, M, condition_dim).
             user: user tokens for the direct head, shape (B, dim), or None.
             seeds: one seed a user, int64 >= 0, shape (B,), as from ``row_seeds(seed, user_ids)``: a user's vectors then
-                depend neither on the batch nor on how many samples are drawn.
+                depend neither on the batch (but for rounding, some 3e-7) nor on how many samples are drawn.
             items: the catalogue, shape (m, dim), for objective "cross_entropy": what was trained is a softmax over
                 it, and the best guess of y_0 is the mean item under that softmax ("score interpolation", Dieleman et
                 al., 2022).
@@ -219,8 +220,16 @@ class Diffusion(nn.Module):
         in_range("guidance_strength", omega, 0, math.inf)
         if seeds.shape != (len(c),):
             raise ValueError(f"seeds must hold one seed for each of {len(c)} users, got shape {tuple(seeds.shape)}")
+        draws = samplers.draws(sampler, steps)
+        # blocks of users, lest the noise of all steps and the network's states grow with their number
+        users = rows_at_once(4 * n * (draws * self.dim + 16 * cfg.width))
+        if len(c) > users:
+            same = {"items": items, "n_samples": n, "sampler": sampler, "steps": steps, "trajectory": trajectory}
+            blocks = zip(c.split(users), seeds.split(users), [None] * len(c) if user is None else user.split(users))
+            drawn = [self.sample(a, seeds=s, user=u, guidance_strength=omega, **same) for a, s, u in blocks]
+            return torch.cat(drawn, dim=-3)
         streams = samplers.row_seeds(seeds[:, None], torch.arange(n)).flatten()
-        noise = samplers.noise_streams(streams, samplers.draws(sampler, steps) - 1, self.dim, c.device).to(c.dtype)
+        noise = samplers.noise_streams(streams, draws - 1, self.dim, c.device).to(c.dtype)
         with _evaluating(self):
             condition = self.denoiser.encode(c, user).repeat(n)
             if omega > 0:
@@ -270,7 +279,8 @@ class Diffusion(nn.Module):
         if items is None:
             raise ValueError("objective 'cross_entropy' needs items, shape (m, dim), to sample")
         directions, scale = F.normalize(items, dim=1).T, self.log_scale.exp()
-        return torch.cat([(scale * F.normalize(x, dim=1) @ directions).softmax(1) @ items for x in x0.split(2048)])
+        rows = rows_at_once(4 * len(items), at_most=2048)
+        return torch.cat([(scale * F.normalize(x, dim=1) @ directions).softmax(1) @ items for x in x0.split(rows)])
 
     def _cross_entropy(self, x0: Tensor, items: Tensor | None, target: Tensor | None, generator) -> Tensor:
         """-log softmax of scale * cosine(x0, items) at the target, mean over the batch."""

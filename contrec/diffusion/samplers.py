@@ -155,11 +155,10 @@ def noise_streams(seeds: Tensor, n: int, dim: int, device=None) -> Tensor:
     Returns:
         Noise, float32, shape (n + 1, B, dim).
     """
-    noise = torch.empty(len(seeds), n + 1, dim)
-    generator = torch.Generator()
-    for row, seed in zip(noise, seeds.tolist(), strict=True):
-        row.normal_(generator=generator.manual_seed(seed))
-    return noise.transpose(0, 1).contiguous().to(device)
+    noise, row, generator = torch.empty(n + 1, len(seeds), dim), torch.empty(n + 1, dim), torch.Generator()
+    for number, seed in enumerate(seeds.tolist()):
+        noise[:, number] = row.normal_(generator=generator.manual_seed(seed))
+    return noise.to(device)
 
 
 def _pair(schedule: NoiseSchedule, t: int, t_prev: int) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from contrec.checks import one_of
+from contrec.checks import one_of, seed_number
 from contrec.data.interactions import Cases, Split
 
 PROVIDERS = {  # kind -> module and class, imported when asked for
@@ -104,7 +104,7 @@ def make(kind: str, split: Split, *, seed: int = 0, progress: bool = False, **se
     Raises:
         ValueError: for an unknown kind or a setting out of range.
     """
-    return provider(kind).fit(split, seed=seed, progress=progress, **settings)
+    return provider(kind).fit(split, seed=seed_number(seed), progress=progress, **settings)
 
 
 class Ranker:

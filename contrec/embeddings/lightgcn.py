@@ -83,7 +83,7 @@ class LightGCNEmbeddings(Embeddings):
         n_negatives = None if loss == "bpr" else negatives
 
         def batches(epoch: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-            return row_batches(matrix, batch_size, n_negatives, seed * 1_000_003 + epoch)
+            return row_batches(matrix, batch_size, n_negatives, (seed * 1_000_003 + epoch) % training.SEEDS)
 
         def quality() -> float:
             with torch.no_grad():
@@ -172,7 +172,8 @@ def graph_model(n_nodes: int, dim: int, layers: int, generator: torch.Generator)
     """PyTorch Geometric's LightGCN, layer 0 from N(0, 0.1), whose convolutions take a symmetric sparse operator."""
     from torch_geometric.nn.models import LightGCN
 
-    model = LightGCN(n_nodes, dim, layers)
+    model = LightGCN(n_nodes, dim, 0)  # its own convolutions leave a file in the temporary folder, one for each process
+    model.num_layers, model.alpha = layers, torch.full((layers + 1,), 1 / (layers + 1))
     model.convs = nn.ModuleList([SymmetricConv() for _ in range(layers)])
     with torch.no_grad():
         model.embedding.weight.copy_(0.1 * torch.randn(n_nodes, dim, generator=generator))
@@ -245,4 +246,4 @@ def unit_variance(vectors: Tensor, train_items: np.ndarray) -> Tensor:
     only for the scale.
     """
     known = torch.from_numpy(np.unique(train_items))
-    return vectors / vectors[known].std(0).clamp_min(1e-12)
+    return vectors / vectors[known].std(0).clamp_min(1e-12) if len(known) > 1 else vectors

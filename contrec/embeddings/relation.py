@@ -15,6 +15,7 @@ from contrec.checks import in_range, one_of, positive
 from contrec.data.interactions import Cases, Interactions, Split
 from contrec.embeddings.base import Embeddings, Ranker
 from contrec.embeddings.item_relations import ease_relation, neighbour_relation
+from contrec.memory import require_memory
 
 LARGEST_EASE = 6000  # items; above, the dense inverse takes minutes on a CPU
 POPULARITY = (0.15, 0.3, 0.6, 1.0, 2.0)  # values of b that "neighbours" tries
@@ -79,6 +80,7 @@ class RelationEmbeddings(Embeddings):
 
         Raises:
             ValueError: if a setting is out of range.
+            DataError: if dense matrices would take more memory than there is.
         """
         one_of("relation", relation, ("auto", "ease", "neighbours"))
         one_of("factor", factor, (None, "histories", "relation"))
@@ -95,6 +97,10 @@ class RelationEmbeddings(Embeddings):
             raise ValueError(f"decay must lie in (0, 1], got {decay}")
         of = {"ease": ease_relation, "neighbours": neighbour_relation}[relation]
 
+        if relation == "ease" and factor == "histories":  # dense rows, these normalised, and in float64 for the SVD
+            shape = f"{split.n_users:,} users x {split.n_items:,} items"
+            needed = 4 * split.n_items**2 + 16 * split.n_users * split.n_items
+            require_memory(f"relation='ease' for {shape}", needed, "use relation='neighbours' or factor='relation'")
         full = of(split.train, **of_relation)
         rows = full if factor == "relation" else _normalised_rows(interaction_matrix(split.train) @ full)
         vectors = singular_vectors(rows, dim - 2, seed)

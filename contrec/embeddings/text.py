@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ class TextEmbeddings(Embeddings):
     """Item vectors of mean 0 and variance 1 per dimension; a user is the mean over the history, zeros without one.
 
     Attributes:
-        source: name of the encoder, or "tf-idf + svd" where it could not be loaded.
+        source: name of the encoder, or "tf-idf + svd" where it could not be used; ``settings["reason"]`` then says why.
     """
 
     kind = "text"
@@ -54,29 +55,44 @@ class TextEmbeddings(Embeddings):
             progress: show a bar over the batches of the encoder.
             encoder: a sentence-transformers model by hub name or local folder; None for TF-IDF at once.
             download: fetch the encoder from the hub if it is not on this machine; False never uses the network.
-            fallback: "tfidf": without the encoder take TF-IDF + SVD and say so in ``source``. "error": raise.
+            fallback: "tfidf": where the encoder cannot be used, for whatever reason, take TF-IDF + SVD, say so in
+                ``source`` and, of an encoder that is not the default, in a warning. "error": raise.
             tfidf_dim: width of the fallback.
             batch_size: items per call of the encoder.
 
         Raises:
             ValueError: if a setting is out of range.
-            OSError: if the encoder cannot be loaded and ``fallback`` is "error".
+            OSError: if the encoder cannot be used and ``fallback`` is "error".
         """
         one_of("fallback", fallback, ("tfidf", "error"))
         for name, value in (("tfidf_dim", tfidf_dim), ("batch_size", batch_size)):
             positive(name, value)
-        texts = item_texts(split.catalogue)
-        vectors, source = None, FALLBACK
+        encoder, texts = None if encoder is None else str(encoder), item_texts(split.catalogue)
+        vectors, source, why = None, FALLBACK, {}
         if encoder is not None:
             try:
                 vectors, source = encode(texts, encoder, batch_size, progress, download), encoder
-            except (OSError, ImportError) as error:  # not on this machine and no network, or the package is absent
+            # absent package or model, no network, a damaged folder, weights of something else: each reader of a model
+            # folder has errors of its own
+            except Exception as error:
+                why_not = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                told = f"the sentence encoder {encoder!r} cannot be used ({why_not})"
                 if fallback == "error":
                     cure = "set download to True, give a local folder as encoder, or set fallback to 'tfidf'"
-                    raise OSError(f"the sentence encoder {encoder!r} cannot be loaded ({error}); {cure}") from error
+                    raise OSError(f"{told}; {cure}") from error
+                if encoder != ENCODER:
+                    warnings.warn(f"{told}; item texts become {FALLBACK} vectors instead", stacklevel=2)
+                    why = {"reason": told}
         if vectors is None:
             vectors = tfidf_vectors(texts, tfidf_dim, seed)
-        settings = {"encoder": encoder, "fallback": fallback, "tfidf_dim": tfidf_dim, "source": source, "seed": seed}
+        settings = {
+            "encoder": encoder,
+            "fallback": fallback,
+            "tfidf_dim": tfidf_dim,
+            "source": source,
+            "seed": seed,
+            **why,
+        }
         return cls(torch.from_numpy(standardised(vectors, split.train.item)), settings)
 
     def users(self, cases: Cases, held_out: bool = False) -> Tensor:
@@ -114,7 +130,13 @@ def item_texts(catalogue: Catalogue) -> list[str]:
 def encode(
     texts: list[str], encoder: str, batch_size: int = 128, progress: bool = False, download: bool = False
 ) -> np.ndarray:
-    """Sentence vectors on the CPU, float32, shape (len(texts), d); OSError if the encoder is not to be had."""
+    """Sentence vectors on the CPU, float32, shape (len(texts), d).
+
+    Raises:
+        OSError: if the encoder is not to be had.
+        ValueError: if it is no sentence encoder, or what it gives are no finite vectors, one for each text.
+        Exception: whatever a reader of model folders raises about a damaged one.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
     from sentence_transformers import SentenceTransformer
@@ -124,8 +146,17 @@ def encode(
             encoder = snapshot_download(encoder, local_files_only=True)
         except HFValidationError as error:
             raise OSError(f"no such folder, and no name of the hub: {encoder}") from error
+    modules, config = (Path(encoder) / name for name in ("modules.json", "config.json"))
+    if not modules.is_file() and config.is_file() and "ForCausalLM" in config.read_text(errors="replace"):
+        raise ValueError("it is a causal language model and no sentence encoder, which has a file modules.json")
     model = SentenceTransformer(encoder, device="cpu", local_files_only=not download)
-    return model.encode(texts, batch_size=batch_size, show_progress_bar=progress).astype(np.float32)
+    vectors = np.asarray(model.encode(texts, batch_size=batch_size, show_progress_bar=progress), np.float32)
+    if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+        raise ValueError(f"its vectors are not finite, or not one for each text: shape {vectors.shape}")
+    different = len(np.unique(vectors.round(5), axis=0))
+    if 2 * different < len(set(texts)):  # a model without its vocabulary reads every word as unknown
+        raise ValueError(f"it gives {len(set(texts))} different texts only {different} different vectors")
+    return vectors
 
 
 def tfidf_vectors(texts: list[str], dim: int, seed: int = 0) -> np.ndarray:

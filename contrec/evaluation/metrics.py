@@ -40,7 +40,7 @@ def target_ranks(scores, target, seen=None) -> tuple[np.ndarray, np.ndarray]:
     if target.min() < 0 or target.max() >= n_items:
         raise ValueError(f"targets must lie in [0, {n_items - 1}], got {target.min()}..{target.max()}")
     if np.isnan(scores.min()):  # min hands a NaN on, so one cheap pass finds any; comparisons would ignore it
-        raise ValueError("scores must be numbers, got NaN; check the model for a division by zero or a diverged loss")
+        raise ValueError("scores must be numbers, got NaN; look for a division by zero or a diverged loss (lower lr)")
     every = np.arange(n_rows)
     own = scores[every, target]
     greater = (scores > own[:, None]).sum(1, dtype=np.int32).astype(np.int64)

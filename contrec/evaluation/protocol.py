@@ -104,7 +104,7 @@ def evaluate(
             so that 20 places remain when seen items are taken out; a model may return shorter lists.
         cases: with targets and full histories.
         exclude_seen: take all items of the full history out of the candidates. A target that was seen is then a miss.
-        batch_size: cases per call of the model; the result does not depend on it.
+        batch_size: cases per call of the model; the result does not depend on it, but for the rounding of scores.
         progress: show a bar.
         train: rows the model was fitted on; if given, targets without a train row are counted. They always stay in the
             metrics.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from contrec.language.prompts import RESPONSES, encode_plain
+from contrec.language.prompts import RESPONSES, WITHOUT_FACET, encode_plain
 
 
 class AnswerSet:
     """All preference texts that the model may write, as token ids and as a trie.
 
     An answer is a response template with one facet value and the end token, or with an item's facet value and title.
-    Answers are numbered as the facets in ``catalogue.answers``, or as the items.
+    Answers are numbered as the facets in ``catalogue.answers``, or as the items. Without any facet the templates that
+    name none are the answers, each with every title, or once where there are no titles.
 
     Args:
         tokenizer: as in :class:`contrec.language.prompts.PromptBuilder`, with an end token.
@@ -20,27 +21,29 @@ class AnswerSet:
         item_facets: number of the facet that each item's answer names, int64, -1 for none.
 
     Attributes:
-        named: number of the facet that each answer names, int64.
+        named: number of the facet that each answer names, int64, -1 for none.
 
     Raises:
-        ValueError: if there is no facet at all, or the tokenizer has no end token.
+        ValueError: if the tokenizer has no end token.
     """
 
     def __init__(self, tokenizer, facets: tuple[str, ...], titles=None, item_facets: np.ndarray | None = None):
-        if not facets:
-            raise ValueError("the catalogue has no facet held by at least 5 items; give items a category or a brand")
         if tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no end token, so answers could not stop; choose another backbone")
-        if titles is None:
+        self.responses = RESPONSES if facets else WITHOUT_FACET
+        if titles is None and facets:
             self.named, self.values, self.ends = np.arange(len(facets)), tuple(facets), ("",) * len(facets)
+        elif titles is None:
+            self.named, self.values, self.ends = np.array([-1]), ("",), ("",)
         else:
             self.named = np.asarray(item_facets)
             self.values = tuple(facets[f] if f >= 0 else "" for f in self.named)
             self.ends = tuple(" " + " ".join(title.split()) for title in titles)
-        values, ends = (encode_plain(tokenizer, texts) for texts in ([" " + v for v in self.values], list(self.ends)))
+        written = [" " + value if facets else "" for value in self.values]
+        values, ends = (encode_plain(tokenizer, texts) for texts in (written, list(self.ends)))
         self.ids: list[list[np.ndarray]] = []  # [template][answer]
-        for response in RESPONSES:
-            before, after = (half.rstrip() for half in response.split("{category}"))
+        for response in self.responses:
+            before, _, after = (part.rstrip() for part in response.partition("{category}"))
             head, tail = encode_plain(tokenizer, [before, after])
             stop = [tokenizer.eos_token_id]
             whole = (head + value + tail + end + stop for value, end in zip(values, ends, strict=True))
@@ -49,7 +52,7 @@ class AnswerSet:
 
     def text(self, template: int, answer: int) -> str:
         """The preference text as a person reads it."""
-        return RESPONSES[template].replace("{category}", self.values[answer]) + self.ends[answer]
+        return self.responses[template].replace("{category}", self.values[answer]) + self.ends[answer]
 
 
 def token_trie(ids: list[list[np.ndarray]]) -> dict:

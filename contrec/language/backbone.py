@@ -1,13 +1,20 @@
-"""The language model: a small Llama trained from scratch, or any causal LM of the hub with LoRA and optional NF4."""
+"""The language model: a small Llama trained from scratch, or a causal LM of the hub with LoRA and optional NF4.
+
+Any causal LM of text will do that keeps the keys and values of every token. Another one is refused with the reason,
+here or by :mod:`contrec.language.proof`, before anything is trained.
+"""
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from contrec.checks import in_range, one_of, positive
+from contrec.language.last_layer import standing_in
+from contrec.language.pretrained import load_pretrained, refused
 from contrec.language.prompts import (
     INPUT_MARK,
     PROMPTS,
@@ -17,8 +24,6 @@ from contrec.language.prompts import (
     Z_END,
     Z_START,
 )
-
-LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
@@ -110,39 +115,23 @@ def tiny_backbone(config: LanguageConfig, texts: list[str], seed: int, tokenizer
 
 
 def hub_backbone(config: LanguageConfig, seed: int):
-    """A causal LM by hub name or local folder, with markers added, LoRA on the seven projections and optional NF4.
+    """A causal LM by hub name or local folder, with markers added, LoRA on all linear layers and optional NF4.
 
     Raises:
-        OSError: with the way out, if the model is gated, or not on disk while the hub cannot be reached.
+        OSError: with the reason and the way out, if the model cannot be had or used.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-
-    name = config.backbone
-    quantization = None
-    if config.quantize:
-        quantization = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+    model, tokenizer = load_pretrained(config.backbone, config.quantize)
+    state = running_state(model)
+    if state:
+        raise refused(
+            config.backbone, f"it does not keep the keys and values of every token ({state}), which prompts with a "
+            "common beginning need: state spaces, linear attention and recurrence keep a running state"
         )  # fmt: skip
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, quantization_config=quantization, attn_implementation="sdpa", use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
-        raise OSError(_load_advice(name, error)) from error
     tokenizer.add_tokens([Z_START, Z_END], special_tokens=True)
+    rows = max(model.get_input_embeddings().num_embeddings, *(n + 1 for n in tokenizer.get_vocab().values()))
     with torch.random.fork_rng(devices=[]):  # rows of new markers are random, and frozen ones are not saved
         torch.manual_seed(seed)
-        rows = max(len(tokenizer), model.get_input_embeddings().num_embeddings)
         model.resize_token_embeddings(rows, mean_resizing=False)
-    for module in model.modules():
-        # packed for some CPUs, 4-bit weights would be rounded anew at each change from training to evaluation
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token_id = tokenizer.eos_token_id
     if config.train == "none":
         model.requires_grad_(False)
     elif config.train == "lora":
@@ -153,31 +142,41 @@ def hub_backbone(config: LanguageConfig, seed: int):
 def _add_lora(model, tokenizer, config: LanguageConfig, seed: int):
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
+    stacked = [name for name, p in model.named_parameters() if p.ndim > 2]
+    if stacked:
+        raise refused(
+            config.backbone, f"experts that are stored as one tensor ({stacked[0]}) are not reached by LoRA: "
+            "set language.train to 'all' or 'none'"
+        )  # fmt: skip
     if config.quantize:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    rows = tokenizer.convert_tokens_to_ids([Z_START, Z_END])
+    rows, embedding = tokenizer.convert_tokens_to_ids([Z_START, Z_END]), model.get_input_embeddings()
+    name = next(name for name, module in model.named_modules() if module is embedding)
     lora = LoraConfig(
         r=config.lora_rank, lora_alpha=2 * config.lora_rank, lora_dropout=0.05, bias="none", task_type="CAUSAL_LM",
-        target_modules=list(LORA_TARGETS), trainable_token_indices={"embed_tokens": rows},
+        target_modules="all-linear", trainable_token_indices={name: rows},
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return get_peft_model(model, lora)
+        model = get_peft_model(model, lora)
+    left = without_adapter(model)
+    if left:
+        raise refused(config.backbone, f"LoRA would leave out {len(left)} of its layers, such as {left[0]}")
+    return model
 
 
-def _load_advice(name: str, error: Exception) -> str:
-    """One sentence of what to do about a backbone that did not load."""
-    text = f"{error} {error.__cause__}"
-    if "gated" in text.lower() or "403" in text or "401" in text:
-        return (
-            f"backbone {name!r} is gated: ask for access on its model page, then run `hf auth login`; "
-            "or use an ungated one, such as Qwen/Qwen2.5-0.5B-Instruct"
-        )
-    return (
-        f"backbone {name!r} is neither a local folder with a model nor to be had from the hub now: check the name and "
-        "the network, or download it elsewhere and give its folder, or use backbone='tiny' "
-        f"({' '.join(str(error).split())[:160]})"
-    )
+def without_adapter(model) -> list[str]:
+    """Names of a LoRA model's linear layers that carry no adapter, the output layer left out."""
+    from peft.tuners.lora import LoraLayer
+    from transformers.pytorch_utils import Conv1D
+
+    inside, left, head = (), [], model.get_output_embeddings()
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer) or module is head:
+            inside += (name + ".",)
+        elif isinstance(module, (nn.Linear, Conv1D)) and not name.startswith(inside):
+            left.append(name)
+    return left
 
 
 def load_backbone(config: LanguageConfig, texts: list[str], seed: int, tokenizer_folder=None):
@@ -195,4 +194,61 @@ def load_backbone(config: LanguageConfig, texts: list[str], seed: int, tokenizer
 def decoder_of(model) -> nn.Module:
     """The stack that turns embeddings into hidden states (LoRA layers included, output layer left out)."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inner.get_decoder()
+    for stack in (inner.get_decoder(), inner.base_model, getattr(inner, "model", None)):
+        if stack not in (inner, None) and not isinstance(stack, nn.Linear):  # some call their output layer "decoder"
+            return stack
+    raise refused(model.config.name_or_path, "its layers cannot be asked without its output layer")
+
+
+def decoder_config(model):
+    """The settings of the stack that reads text."""
+    return model.config.get_text_config(decoder=True)
+
+
+def takes_positions(model) -> bool:
+    """Whether the decoder is told each token's position; else it counts the tokens of its mask (as ALiBi does)."""
+    named = inspect.signature(decoder_of(model).forward).parameters
+    return "position_ids" in named and not getattr(decoder_config(model), "alibi", False)
+
+
+def running_state(model) -> str:
+    """What shows that a model keeps no keys and values of each token; empty for one that does."""
+    from transformers import DynamicCache
+
+    if "past_key_values" not in inspect.signature(decoder_of(model).forward).parameters:
+        return "no past_key_values"
+    try:
+        kinds = {type(layer).__name__ for layer in DynamicCache(config=decoder_config(model)).layers}
+    except (TypeError, ValueError, LookupError, AttributeError) as error:  # settings that no cache can follow
+        return f"{type(error).__name__}: {error}"
+    return ", ".join(sorted(kinds - {"DynamicLayer", "DynamicSlidingWindowLayer"}))
+
+
+def windows_of(model) -> dict[str, int | None]:
+    """How many tokens each kind of layer looks back, its own token included, None: all; empty if all layers see all."""
+    from transformers import DynamicCache
+
+    config = decoder_config(model)
+    windows = [getattr(layer, "sliding_window", None) for layer in DynamicCache(config=config).layers]
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * len(windows)
+    return dict(zip(kinds, windows, strict=False)) if any(windows) else {}
+
+
+def logits_of(model, states: Tensor) -> Tensor:
+    """Logits (N, V) of states (N, H) as the model itself makes them: scaled, capped, with whatever its head has."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    with standing_in(decoder_of(model), lambda *_, **__: _States(states[None])):
+        return inner(inputs_embeds=states[None], use_cache=False).logits[0]
+
+
+class _States:
+    """A decoder's output of states alone."""
+
+    def __init__(self, states: Tensor):
+        self.last_hidden_state = states
+
+    def __getattr__(self, name: str):
+        return None
+
+    def __getitem__(self, place):
+        return (self.last_hidden_state,)[place]

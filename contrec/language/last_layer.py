@@ -22,15 +22,26 @@ def output_of(decoder: nn.Module, place: Tensor | None):
     Yields:
         Whether it does: a decoder of another family computes, and returns, all states.
     """
-    layer = decoder.layers[-1]
-    known = type(layer).__name__ in SAME_LAYER
-    if known:
-        layer.forward = lambda *arguments, **named: _forward(layer, place, *arguments, **named)
+    layer = decoder.layers[-1] if hasattr(decoder, "layers") else None
+    if type(layer).__name__ not in SAME_LAYER:
+        yield False
+        return
+    with standing_in(layer, lambda *arguments, **named: _forward(layer, place, *arguments, **named)):
+        yield True
+
+
+@contextmanager
+def standing_in(module: nn.Module, forward):
+    """Inside, calling ``module`` calls ``forward``."""
+    own = vars(module).get("forward")
+    module.forward = forward
     try:
-        yield known
+        yield
     finally:
-        if known:
-            del layer.forward
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own
 
 
 def _forward(layer, place, hidden, attention_mask=None, *, position_embeddings, past_key_values, **_) -> Tensor:

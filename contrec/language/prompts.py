@@ -44,6 +44,12 @@ RESPONSES = (  # Table 6, DeftRec, response rows 0-2
     "Category {category} products may be favored by the user upon examination of their purchase history.",
 )
 
+WITHOUT_FACET = (  # our choice: the same where a catalogue has no category or brand to name
+    "Analysing the purchase history, the user may prefer similar products.",
+    "The user might lean towards similar products based on an analysis of their purchase history.",
+    "Similar products may be favored by the user upon examination of their purchase history.",
+)
+
 
 @dataclass(frozen=True)
 class Ragged:
@@ -127,6 +133,13 @@ class PromptBuilder:
         max_input: at most this many tokens, the oldest items give way (1,024, Sect. 4.1.1).
         title_chars: longer titles are cut (50, released code).
         user_tokens: whether the word "user" is followed by the user's K tokens.
+
+    Attributes:
+        prefix: ids with which every prompt begins.
+        shortest, longest: most tokens of a prompt with one item, and of any prompt.
+
+    Raises:
+        ValueError: if a prompt's newest item could be left out for want of room.
     """
 
     def __init__(
@@ -161,6 +174,15 @@ class PromptBuilder:
         self._heads, self._tails, self._items = (
             (starts[part], lengths[part]) for part in (slice(t), slice(t, 2 * t), slice(2 * t, None))
         )
+        item = int(self._items[1].max(initial=0))
+        self.shortest = int((self._heads[1] + self._tails[1]).max()) + item
+        self.longest = min(max_input, self.shortest + (history_cap - 1) * item)
+        if max_input < self.shortest:
+            raise ValueError(
+                f"max_input {max_input} leaves no room for a prompt's newest item: the fixed text takes up to "
+                f"{self.shortest - item} tokens and an item up to {item}; set language.max_input to {self.shortest} "
+                "or more"
+            )
 
     @staticmethod
     def _half(encode, text: str, user: list[np.ndarray]) -> list[np.ndarray]:
@@ -221,8 +243,13 @@ class PromptBuilder:
 
 
 def encode_plain(tokenizer, texts: list[str]) -> list[list[int]]:
-    """Token ids of plain texts: nothing added, and special tokens inside the text stay ordinary text."""
-    return tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    """Token ids of plain texts: nothing added, and special tokens inside the text stay ordinary text.
+
+    Where a tokenizer's vocabulary leads from ordinary text to a special token all the same, it is left out.
+    """
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    rows = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return [[i for i in ids if i not in special] for ids in rows]
 
 
 def pad(rows: Ragged | Sequence[np.ndarray], skip: int = 0) -> tuple[Tensor, Tensor]:

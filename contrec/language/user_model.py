@@ -2,6 +2,7 @@
 
 A batch of prompts is read once: the role play that all prompts share is computed a single time, and the key-value cache
 of the rest serves both the greedy decoding (without gradient) and the training pass over the written and gold answers.
+A prompt's states are those of reading it alone, without a cache, up to rounding (relative difference in fp32: 1e-6).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from contrec.language.answers import AnswerSet
-from contrec.language.backbone import decoder_of
+from contrec.language.backbone import decoder_of, logits_of, takes_positions, windows_of
 from contrec.language.injection import TokenInjector
 from contrec.language.last_layer import output_of
 from contrec.language.prompts import PromptBatch, pad
@@ -71,10 +72,17 @@ class UserModel(nn.Module):
         super().__init__()
         self.model, self.injector, self.answers = model, injector, answers
         self.register_buffer("prefix", torch.from_numpy(np.asarray(prefix)), persistent=False)
+        self._positions, self._windows = takes_positions(model), windows_of(model)
 
     @property
     def hidden(self) -> int:
         return self.model.get_input_embeddings().weight.shape[1]
+
+    @torch.no_grad()
+    def vocabulary(self) -> Tensor:
+        """What enters the backbone for each id, (V, H): its embedding rows, scaled where the model scales them."""
+        embed = self.model.get_input_embeddings()
+        return embed(torch.arange(len(embed.weight), device=embed.weight.device))
 
     def read(self, batch: PromptBatch, tokens: Tensor, whole: bool = False) -> Reading:
         """Run prompts through the backbone.
@@ -88,25 +96,20 @@ class UserModel(nn.Module):
 
         device, size, skip = tokens.device, len(batch), len(self.prefix)
         decoder, embed = decoder_of(self.model), self.model.get_input_embeddings()
-        with output_of(decoder, None):
-            cache = decoder(inputs_embeds=embed(self.prefix[None]), use_cache=True).past_key_values
+        with output_of(decoder, None):  # a plain cache: one made for sliding windows would forget
+            cache = decoder(
+                inputs_embeds=embed(self.prefix[None]), past_key_values=DynamicCache(), use_cache=True
+            ).past_key_values
         cache = DynamicCache([(k.expand(size, -1, -1, -1), v.expand(size, -1, -1, -1)) for k, v in _pairs(cache)])
         ids, mask = pad(batch.ids, skip)
         slots = torch.from_numpy(batch.flat_positions(ids.shape[1], skip)).to(device)
         ids, own = ids.to(device), mask.to(device)
         embeds = self.injector(embed(ids), tokens, slots)
         mask = torch.cat([torch.ones(size, skip, dtype=torch.bool), mask], dim=1).to(device)
-        position = (mask.long().cumsum(1) - 1).clamp_min(0)[:, skip:]
         lengths = mask.sum(1)
         place = lengths - skip - 1
         with nullcontext(False) if whole else output_of(decoder, place) as short:
-            states = decoder(
-                inputs_embeds=embeds,
-                attention_mask=mask.long(),
-                position_ids=position,
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state
+            states = self._decode(embeds, mask, _positions(mask), cache)
         last = states[:, 0] if short else states[torch.arange(size, device=device), place]
         return Reading(cache, mask, lengths, last, (states[:, :-1], ids[:, 1:], own[:, 1:]) if whole else None)
 
@@ -127,29 +130,21 @@ class UserModel(nn.Module):
         training = self.model.training
         self.model.eval()  # the text is what the model would write: without dropout
         cache = DynamicCache([(k.detach(), v.detach()) for k, v in _pairs(reading.cache)])
-        decoder, embed = decoder_of(self.model), self.model.get_input_embeddings()
-        head = self.model.get_output_embeddings()
+        embed = self.model.get_input_embeddings()
         mask, state = reading.mask, reading.last.detach()
         node: list = [self.answers.trie] * size
         ids: list[list[int]] = [[] for _ in range(size)]
         found, real = [state[:, None]], [torch.ones(size, 1, dtype=torch.bool, device=device)]
         while any(isinstance(n, dict) for n in node):
-            logits = head(state)
+            logits = logits_of(self.model, state)
             chunks = [self._advance(node, row, logits[row], ids[row]) for row in range(size)]
             if not states and not any(isinstance(n, dict) for n in node):
                 break
             # an answer's last token emits nothing and need not be fed
             chunks = [c if isinstance(n, dict) else c[:-1] for c, n in zip(chunks, node, strict=True)]
             fed, fed_mask = (x.to(device) for x in pad([np.array(chunk, np.int64) for chunk in chunks]))
-            position = mask.sum(1, keepdim=True) + (fed_mask.long().cumsum(1) - 1).clamp_min(0)
             mask = torch.cat([mask, fed_mask], dim=1)
-            out = decoder(
-                inputs_embeds=embed(fed),
-                attention_mask=mask.long(),
-                position_ids=position,
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state
+            out = self._decode(embed(fed), mask, _positions(mask), cache)
             found.append(out)
             real.append(fed_mask)
             taken = fed_mask.sum(1)
@@ -182,6 +177,8 @@ class UserModel(nn.Module):
     def follow(self, reading: Reading, first: list[np.ndarray], second: list[np.ndarray] | None = None):
         """States that emit given answers, with gradient; two answers per prompt share its cache.
 
+        They share a pass, too, where the backbone is told every token's position; else they take one after the other.
+
         Args:
             first, second: answer ids per row (an answer may be empty).
 
@@ -190,19 +187,17 @@ class UserModel(nn.Module):
         """
         from transformers import DynamicCache
 
+        if second is not None and not self._positions:
+            return self.follow(reading, first) + self.follow(reading, second)
         device, embed = reading.last.device, self.model.get_input_embeddings()
         parts = [tuple(x.to(device) for x in pad(a)) for a in ([first] if second is None else [first, second])]
         ids, mask = torch.cat([p[0] for p in parts], 1), torch.cat([p[1] for p in parts], 1)
         segment = torch.cat([torch.full_like(p[0][0], n) for n, p in enumerate(parts)])
         step = torch.cat([torch.arange(p[0].shape[1], device=device) for p in parts])
-        causal = (segment[:, None] == segment[None]) & (step[:, None] >= step[None])
-        allowed = torch.cat([reading.mask[:, None].expand(-1, len(step), -1), causal[None] & mask[:, None]], dim=2)
-        allowed = allowed | _own_slot(len(step), allowed.shape[2], device)  # a padded query must see something
-        cache = DynamicCache(_pairs(reading.cache))
-        out = decoder_of(self.model)(
-            inputs_embeds=embed(ids), attention_mask=_additive(allowed, reading.last.dtype)[:, None],
-            position_ids=reading.lengths[:, None] + step, past_key_values=cache, use_cache=True,
-        ).last_hidden_state  # fmt: skip
+        seen = (segment[:, None] == segment[None]) & (step[:, None] >= step[None])
+        position = torch.cat([_positions(reading.mask), reading.lengths[:, None] + step], dim=1)
+        whole = torch.cat([reading.mask, mask], dim=1)
+        out = self._decode(embed(ids), whole, position, DynamicCache(_pairs(reading.cache)), seen)
         results, start = [], 0
         for part_ids, part_mask in parts:
             width = part_ids.shape[1]
@@ -214,19 +209,59 @@ class UserModel(nn.Module):
     def answer_loss(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         """Eq. (14), ContRec, as a mean over answer tokens; the output layer is applied at these positions only."""
         if not mask.any():  # zero, with the output layer in the graph: several processes wait for its gradient
-            return self.model.get_output_embeddings()(states[:, 0]).sum() * 0.0
-        logits = self.model.get_output_embeddings()(states[mask])
+            return logits_of(self.model, states[:, 0]).sum() * 0.0
+        logits = logits_of(self.model, states[mask])
         return nn.functional.cross_entropy(logits.float(), ids[mask])
+
+    def _decode(self, embeds: Tensor, mask: Tensor, position: Tensor, cache, seen: Tensor | None = None) -> Tensor:
+        """States (B, Q, H) of new tokens behind a cache, which grows by them.
+
+        Args:
+            embeds: input embeddings of the new tokens, (B, Q, H).
+            mask: real key slots, the cache's and then the new ones, bool, (B, S).
+            position: of each slot's token in its text, int64, (B, S).
+            seen: which new tokens a new token may see, bool, (Q, Q); None: those before it, and itself.
+        """
+        n, named = embeds.shape[1], {}
+        if self._positions:
+            named["position_ids"] = position[:, -n:]
+            if seen is not None or self._windows:
+                mask = _allowed(mask, seen, n)
+                mask = _masks(mask, position, self._windows, embeds.dtype)
+        if isinstance(mask, Tensor) and mask.ndim == 2:
+            mask = mask.long()
+        return decoder_of(self.model)(
+            inputs_embeds=embeds, attention_mask=mask, past_key_values=cache, use_cache=True, **named
+        ).last_hidden_state
 
 
 def _pairs(cache) -> list[tuple[Tensor, Tensor]]:
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
-def _own_slot(queries: int, keys: int, device) -> Tensor:
-    eye = torch.zeros(queries, keys, dtype=torch.bool, device=device)
-    eye[torch.arange(queries), torch.arange(keys - queries, keys)] = True
-    return eye
+def _positions(mask: Tensor) -> Tensor:
+    """Position of each slot's token in its row's text, (B, S), from the mask of real slots."""
+    return (mask.long().cumsum(1) - 1).clamp_min(0)
+
+
+def _allowed(mask: Tensor, seen: Tensor | None, queries: int) -> Tensor:
+    """Which key slots each new token may see, bool, (B, Q, S)."""
+    if seen is None:
+        seen = torch.ones(queries, queries, dtype=torch.bool, device=mask.device).tril()
+    allowed = torch.cat([mask[:, None, :-queries].expand(-1, queries, -1), seen & mask[:, None, -queries:]], dim=2)
+    own = torch.zeros_like(allowed[0])
+    own[:, -queries:].fill_diagonal_(True)
+    return allowed | own  # a padded query must see something
+
+
+def _masks(allowed: Tensor, position: Tensor, windows: dict[str, int | None], dtype) -> Tensor | dict[str, Tensor]:
+    """What is added to attention, (B, 1, Q, S), by kind of layer where a model's layers look back differently far."""
+    back = position[:, -allowed.shape[1] :, None] - position[:, None]
+    masks = {
+        kind: _additive(allowed if window is None else allowed & (back < window), dtype)[:, None]
+        for kind, window in (windows or {"": None}).items()
+    }
+    return masks if len(masks) > 1 else masks.popitem()[1]
 
 
 def _additive(allowed: Tensor, dtype) -> Tensor:

@@ -4,12 +4,14 @@ from contrec.plots.changes import differences, sweep
 from contrec.plots.cost import cost_by_part, cost_curves, trade_off
 from contrec.plots.histories import history_lengths
 from contrec.plots.paths import denoising_path, tokens
+from contrec.plots.plane import arrows, clouds, walks
 from contrec.plots.ranking import ranking_intervals, unseen_users
 from contrec.plots.reconstruction import reconstruction
 from contrec.plots.training import channel_variance, loss_curves
 from contrec.theme import save
 
 __all__ = [
-    "channel_variance", "cost_by_part", "cost_curves", "denoising_path", "differences", "history_lengths",
-    "loss_curves", "ranking_intervals", "reconstruction", "save", "sweep", "tokens", "trade_off", "unseen_users",
+    "arrows", "channel_variance", "clouds", "cost_by_part", "cost_curves", "denoising_path", "differences",
+    "history_lengths", "loss_curves", "ranking_intervals", "reconstruction", "save", "sweep", "tokens", "trade_off",
+    "unseen_users", "walks",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from contrec import data, paths
+from contrec import paths
 from contrec.evaluation import Evaluation
 from contrec.files import Damaged
 from contrec.study import parallel, provenance, runs
@@ -183,7 +183,7 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
         split = load_split(full)
         entry = provenance.record(
             {"study": asdict(full), "arms": {c.arm.name: c.arm.settings for c in own}},
-            dataset=f"{full.dataset} {full.source}", inputs=data.inputs(full.dataset, full.source, full.path),
+            dataset=f"{full.dataset} {full.source}", inputs=full.inputs(),
             seeds=sorted({c.seed for c in own}), notebook="05_ablation",
             rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         )  # fmt: skip

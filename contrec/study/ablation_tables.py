@@ -10,7 +10,7 @@ import pandas as pd
 
 from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.evaluation.significance import bootstrap_means
-from contrec.study import runs
+from contrec.study import runs, stale
 from contrec.study.ablation import Cell, recorded
 from contrec.study.arms import everything, why_not
 from contrec.study.config import Config
@@ -89,6 +89,7 @@ def _against_full(name: str, kept: Kept, metric: str) -> dict:
         values = np.mean([e.per_user(metric) for e in own.values()], axis=0)
         row["value"] = values.mean()
         row["low"], row["high"] = np.percentile(bootstrap_means(values[:, None]), [2.5, 97.5])
+    row["stale"] = stale.among(own.values())
     both = sorted(own.keys() & whole.keys())
     row["n_paired"] = len(both)
     if both and name != "full":
@@ -132,7 +133,8 @@ def ablation_table(frame: pd.DataFrame, metric: str = "HR@10") -> pd.DataFrame:
     in_print = own.published.notna().any()
     rows = []
     for r in own.itertuples():
-        row = {"group": r.group, "arm": r.label, metric: _number(r.value, r.low, r.high, "{:.4f}")}
+        value = stale.shown(_number(r.value, r.low, r.high, "{:.4f}"), r.stale)
+        row = {"group": r.group, "arm": r.label, metric: value}
         row["difference"] = _points(r.difference, r.diff_low, r.diff_high)
         row |= {"p": _number(r.p, shown="{:.3f}"), "p, Holm": _number(r.p_holm, shown="{:.3f}"), "seeds": r.n or ""}
         if in_print:
@@ -195,7 +197,7 @@ def headline(full: Config, kept: Kept, metric: str = "HR@10") -> pd.DataFrame:
     wanted = set(in_print.index)
     for study in beside:
         own = compared(study, recorded(study), (metric,)).set_index("arm")
-        values = [f"{r.value:.4f} (n={r.n})" if r.n else "not run" for r in own.itertuples()]
+        values = [stale.shown(f"{r.value:.4f} (n={r.n})", r.stale) if r.n else "not run" for r in own.itertuples()]
         table[f"reproduced ({study.dataset}, {study.recipe})"] = pd.Series(values, own.index)
         apart = [_points(r.difference, r.diff_low, r.diff_high) for r in own.itertuples()]
         table[f"difference, {study.recipe}"] = pd.Series(apart, own.index)

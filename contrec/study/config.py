@@ -6,15 +6,19 @@ import dataclasses
 import inspect
 from dataclasses import dataclass, replace
 
-from contrec.checks import one_of
-from contrec.data import SOURCES_OF
+from contrec import paths
+from contrec.checks import nearest, one_of, seed_number
+from contrec.data import SOURCES_OF, DataError, inputs
 from contrec.data.splits import PROTOCOLS
+from contrec.data.table import ROLES, check_file
 from contrec.diffusion import DiffusionConfig
 from contrec.language import LanguageConfig
 from contrec.network import RecommenderConfig
 from contrec.tokenizers import TokenizerConfig
 from contrec.training import TrainingConfig
 
+# What :func:`contrec.data.table.load` takes beside columns: events that count, a file of items and its id column
+BESIDE = ("events", "items", "items_id")
 MODELS = ("contrec", "deftrec")
 TITLES = {"contrec": "ContRec", "deftrec": "DeftRec"}
 NAMES = {
@@ -178,12 +182,14 @@ class Config:
     split: str
     seeds: tuple[int, ...]
     recommender: RecommenderConfig
-    path: str | None = None
+    path: str | None = None  # of dataset "table", absolute
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)  # of that file, as far as they were named
 
     @classmethod
     def from_parameters(
         cls, model: str = "contrec", recipe: str = "tuned", preset: str = "tiny", *, dataset: str = "planted",
-        source: str | None = None, split: str = "leave_one_out", seeds=(0,), path: str | None = None, **settings,
+        source: str | None = None, split: str = "leave_one_out", seeds=(0,), path: str | None = None,
+        columns: dict[str, str | None] | None = None, **settings,
     ) -> Config:  # fmt: skip
         """The checked config of a notebook's parameters.
 
@@ -191,7 +197,9 @@ class Config:
             model, recipe, preset: see the tables of this module.
             dataset, source, split: see :func:`contrec.data.load` and :func:`contrec.data.split`.
             seeds: one training run each.
-            path: file of dataset "table".
+            path: file of dataset "table"; a relative one starts in the folder that is worked in.
+            columns: how its columns are called, by role (:data:`contrec.data.table.ROLES`), and :data:`BESIDE`; None:
+                found by usual names.
             **settings: single settings, by their own name where it is unique ("n_tokens") or with their stage and a
                 double underscore ("training__lr"); None keeps the recipe's value.
 
@@ -203,18 +211,22 @@ class Config:
         one_of("preset", preset, tuple(PRESETS))
         one_of("dataset", dataset, tuple(SOURCES_OF))
         one_of("split", split, PROTOCOLS)
-        source = source or SOURCES_OF[dataset][0]
-        one_of("source", source, SOURCES_OF[dataset])
-        if not seeds or not all(type(s) is int and s >= 0 for s in seeds):
-            raise ValueError(f"seeds must be a list of whole numbers from 0, got {seeds!r}")
+        source = SOURCES_OF[dataset][0] if source is None else source
+        one_of(f"source of {dataset}", source, SOURCES_OF[dataset])
+        path, columns = _own_file(dataset, path, columns or {})
+        try:
+            numbers = tuple(seed_number(seed) for seed in seeds)
+        except (TypeError, ValueError):
+            numbers = ()
+        if not numbers or len(set(numbers)) < len(numbers):
+            raise ValueError(f"seeds must be a list of whole numbers from 0 to 2**63 - 1, each once, got {seeds!r}")
         chosen = {"dataset": NAMES[dataset], **RECIPES[model][recipe], **PRESETS[preset]}
         chosen |= BOTH.get((recipe, preset), {})
         if recipe == "tuned":
             chosen |= TUNED.get(dataset, {})
         chosen |= {_place(name): value for name, value in settings.items() if value is not None}
         return cls(
-            model, recipe, preset, dataset, source, split, tuple(seeds), apply(RecommenderConfig(), chosen),
-            None if path is None else str(path),
+            model, recipe, preset, dataset, source, split, numbers, apply(RecommenderConfig(), chosen), path, columns,
         )  # fmt: skip
 
     @property
@@ -230,6 +242,20 @@ class Config:
             f" ({backbone} backbone)" if "Llama-3.2-1B" not in backbone else ""
         )
 
+    @property
+    def own_file(self) -> dict[str, str]:
+        """What :func:`contrec.data.load` needs to know of a file of one's own: its path and its columns."""
+        return {} if self.path is None else {"path": self.path, **self.columns}
+
+    @property
+    def own_files(self) -> dict[str, str]:
+        """Of :attr:`own_file` what names files: "path" and "items"."""
+        return {name: file for name, file in self.own_file.items() if name in ("path", "items")}
+
+    def inputs(self) -> dict[str, str]:
+        """SHA-256 of every file that the data are read from, as :func:`contrec.data.inputs`."""
+        return inputs(self.dataset, self.source, **self.own_files)
+
     def with_settings(self, **settings) -> Config:
         """The same study with single settings changed (as in :meth:`from_parameters`)."""
         chosen = {_place(name): value for name, value in settings.items() if value is not None}
@@ -242,6 +268,28 @@ STAGES = {
     "diffusion": DiffusionConfig,
     "training": TrainingConfig,
 }
+
+
+def _own_file(dataset: str, path, columns: dict) -> tuple[str | None, dict[str, str]]:
+    """Path and columns of dataset "table", checked, files absolute; nothing of the kind for any other dataset."""
+    columns = {role: str(name) for role, name in columns.items() if name is not None}
+    if dataset != "table":
+        for what, given in (("path", path), ("columns", columns)):
+            if given:
+                raise DataError(f"dataset {dataset!r} has no {what}; a file of your own is dataset 'table'")
+        return None, {}
+    for role in columns:
+        one_of("column", role, (*ROLES, *BESIDE))
+    if path is None:
+        raise DataError("dataset 'table' is a file of your own: name it with path='my.csv'")
+    if "items" in columns:
+        columns["items"] = str(paths.absolute(columns["items"]))
+    for file in (path, columns.get("items")):
+        if file is not None:
+            if str(file) != str(file).encode(errors="ignore").decode():  # bytes that are no text, as a shell gives them
+                raise DataError(f"the name of the file {str(file)!r} is no UTF-8 text; rename it")
+            check_file(paths.absolute(file))
+    return str(paths.absolute(path)), columns
 
 
 def apply(config: RecommenderConfig, settings: dict) -> RecommenderConfig:
@@ -272,7 +320,7 @@ def _place(name: str) -> str:
             options = " or ".join(f"{stage}__{name}" for stage in stages)
             raise ValueError(f"setting {name!r} is not unique: use {options}")
     known = sorted({f for kind in (RecommenderConfig, *STAGES.values()) for f in _fields(kind)} - set(STAGES))
-    raise ValueError(f"unknown setting {name!r}; known are {', '.join(known)}")
+    raise ValueError(f"unknown setting {name!r}{nearest(name, known)}; known are {', '.join(known)}")
 
 
 def _fields(kind) -> list[str]:

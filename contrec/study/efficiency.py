@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from contrec import bench, data, paths
+from contrec import bench, paths
 from contrec.bench import inference
 from contrec.recommender import Recommender
 from contrec.study import provenance
@@ -110,7 +110,7 @@ def record_costs(config: Config, costs: pd.DataFrame) -> None:
     """Write a notebook's table of costs to ``data/reproduced/efficiency`` with its provenance and the machine."""
     entry = provenance.record(
         asdict(config), dataset=f"{config.dataset} {config.source}",
-        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds,
+        inputs=config.inputs(), seeds=config.seeds,
         device=f"cpu ({inference.machine()})", notebook="07_efficiency",
     )  # fmt: skip
     _write(f"inference_{config.dataset}_{config.recipe}", costs, entry)

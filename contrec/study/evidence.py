@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from contrec import paths
-from contrec.study import markup
+from contrec.study import markup, stale
+from contrec.study.parameters import cells
 from contrec.study.ranks import read_table
 from contrec.study.runner import all_notebooks
 
@@ -37,6 +38,11 @@ class Record:
         """Whether its path below ``data/reproduced`` fits a pattern ("*" stays within one folder)."""
         below = self.path.relative_to(paths.reproduced())
         return below.match(pattern) and len(below.parts) == len(Path(pattern).parts)
+
+    @property
+    def note(self) -> str:
+        """What stands behind its name: that it is stale, and which of its rows; else nothing."""
+        return stale.note(self.path)
 
     @property
     def notebook(self) -> str | None:
@@ -67,6 +73,7 @@ class Record:
             "revision": commit and commit[:7] + ("" if self.entry["revision"].get("clean") else "+changes"),
             "made at": made.get(commit),
             "fingerprint": self.entry.get("fingerprint"),
+            "stale": stale.reason(self.path),
         }
         return {name: str(value) for name, value in found.items() if value not in (None, "", "none")}
 
@@ -125,10 +132,22 @@ def notebooks(folder: Path) -> list[Notebook]:
 
 
 def read(source: Path, executed: Path) -> Notebook:
-    """One notebook, with the outputs of its cells tagged :data:`TAG` if it was executed."""
-    question = _question(json.loads(source.read_text(encoding="utf-8")))
+    """One notebook, with the outputs of its cells tagged :data:`TAG` if it was executed.
+
+    Raises:
+        ValueError: naming the file, if one of the two is no notebook.
+    """
+    question = _question(cells(source))
     if not executed.is_file():
         return Notebook(source.stem, question)
+    try:
+        return _executed(source.stem, question, executed)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{executed} is no executed notebook, or is damaged ({reason}); remove it") from None
+
+
+def _executed(stem: str, question: str, executed: Path) -> Notebook:
     notebook = json.loads(executed.read_text(encoding="utf-8"))
     run = notebook["metadata"].get("papermill", {})
     line, error, pieces, above = "", None, [], ("", "")
@@ -154,11 +173,11 @@ def read(source: Path, executed: Path) -> Notebook:
     words += [line, (run.get("end_time") or "")[:16].replace("T", " ")]
     about = " · ".join(word for word in words if word)
     seconds, page = float(run.get("duration") or 0.0), executed.with_suffix(".html").is_file()
-    return Notebook(source.stem, question, about, seconds, error, tuple(pieces), page)
+    return Notebook(stem, question, about, seconds, error, tuple(pieces), page)
 
 
-def _question(notebook: dict) -> str:
-    first = "".join(notebook["cells"][0]["source"]) if notebook["cells"] else ""
+def _question(of: list[dict]) -> str:
+    first = of[0]["source"] if of else ""
     return markup.plain(first.partition("\n")[0])
 
 

@@ -31,22 +31,26 @@ def store() -> Store:
 
 
 def data_key(config: Config) -> dict:
-    """What the split is made from: names, the SHA-256 of every file read, and the version of the code."""
-    files = data.inputs(config.dataset, config.source, config.path)
+    """What the split is made from: names, the SHA-256 of every file read, and the version of the code.
+
+    Of a file of one's own also how its columns are called, as far as they were named.
+    """
+    files = config.inputs()
     names = {"dataset": config.dataset, "source": config.source, "split": config.split}
-    return {**names, "files": files, "version": stage_version("data")}
+    columns = {role: Path(name).name if role == "items" else name for role, name in config.columns.items()}
+    return {**names, "files": files, "version": stage_version("data"), **({"columns": columns} if columns else {})}
 
 
 @cache
-def _split(dataset: str, source: str, protocol: str, path: str | None):
-    settings = {"path": path} if path else {}
-    interactions, catalogue = data.load(dataset, source, **settings)
+def _split(dataset: str, source: str, protocol: str, own_file: str, states: tuple):
+    interactions, catalogue = data.load(dataset, source, **json.loads(own_file))
     return data.split(interactions, catalogue, protocol)
 
 
 def load_split(config: Config) -> data.Split:
-    """The split of a config, made once per process."""
-    return _split(config.dataset, config.source, config.split, config.path)
+    """The split of a config, made once per process, and again when a file of one's own has changed."""
+    states = tuple((os.stat(file).st_mtime_ns, os.stat(file).st_size) for file in config.own_files.values())
+    return _split(config.dataset, config.source, config.split, json.dumps(config.own_file), states)
 
 
 def embeddings_key(config: Config, seed: int) -> dict:

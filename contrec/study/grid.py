@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from contrec import data, paths
+from contrec.checks import one_of
 from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.files import Damaged
 from contrec.study import parallel, provenance, runs, search
@@ -112,7 +113,7 @@ def cells(datasets=None, models=None, seeds=None, splits=None) -> list[Cell]:
     """The wanted cells, of all or of the named datasets, models, seeds and splits.
 
     Raises:
-        ValueError: if nothing that is wanted has these names.
+        ValueError: for a name that nothing wanted has, or if nothing wanted has all of them.
     """
     found = []
     for (dataset, source, split), (names, own_seeds) in WANTED.items():
@@ -120,6 +121,9 @@ def cells(datasets=None, models=None, seeds=None, splits=None) -> list[Cell]:
             for seed in own_seeds[:1] if model in DETERMINISTIC else own_seeds:
                 found.append(Cell(dataset, source, split, model, seed))
     asked = {"dataset": datasets, "model": models, "seed": seeds, "split": splits}
+    for what, names in asked.items():
+        for name in names or ():
+            one_of(what, name, tuple(dict.fromkeys(getattr(cell, what) for cell in found)))
     kept = [c for c in found if all(v is None or getattr(c, k) in v for k, v in asked.items())]
     if not kept:
         raise ValueError(

@@ -16,11 +16,11 @@ from contrec.bench.harness import one_thread
 from contrec.checks import positive
 
 
-def finished(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tuple]:
-    """Call ``function(*job)`` for each job, begun in their order, and yield each job as it ends.
+def results(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tuple[tuple, object]]:
+    """Call ``function(*job)`` for each job, begun in their order, and yield each job with its result as it ends.
 
     Args:
-        function: importable by its name; what it makes, it keeps in the store.
+        function: importable by its name.
         workers: processes; 1 calls it here. Models this small lose more to threads than they gain from them (a machine
             that is busy otherwise makes them ten times slower), so each has one.
 
@@ -31,18 +31,22 @@ def finished(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterato
     if workers == 1:
         for job in jobs:
             with one_thread():
-                function(*job)
-            yield job
+                found = function(*job)
+            yield job, found
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(os.getpid(),)) as pool:
         running = {pool.submit(function, *job): job for job in jobs}
         try:
             for done in as_completed(running):
-                done.result()
-                yield running[done]
+                yield running[done], done.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def finished(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tuple]:
+    """As :func:`results`, the jobs alone: what ``function`` makes, it keeps in the store."""
+    return (job for job, _ in results(function, jobs, workers))
 
 
 def end_with(parent: int, seconds: float = 1.0) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from contrec.data import DataError, released
 from contrec.data.download import locate
+from contrec.data.facets import clean_text
 from contrec.study.published import published
 
 ABSENT = "not available"
@@ -46,29 +47,12 @@ def released_games() -> tuple[dict[int, list[int]], pd.Series, pd.DataFrame] | N
         sequences, people, items = (locate(file, download=False) for file in released.files("games"))
     except DataError:
         return None
-    users, lengths, item = released.read_sequences(sequences)
+    names, table = released.read_list(people), released.read_list(items, released.COLUMNS["games"])
+    users, lengths, item = released.read_sequences(sequences, len(names), len(table))
     stops = lengths.cumsum()
     by_user = {int(u): item[b - n : b].tolist() for u, n, b in zip(users, lengths, stops, strict=True)}
-    ids, table = (
-        pd.read_csv(path, sep=" ", dtype=str, keep_default_na=False).astype({"remap_id": int}).set_index("remap_id")
-        for path in (people, items)
-    )
-    return by_user, ids.org_id, table.assign(path=table.category.map(path_of), brand=table.category.map(brand_of))
-
-
-def path_of(category: str) -> list[str]:
-    """The category path of an item of Games: what stands before the first piece of mark-up, without the brand.
-
-    Where no mark-up was caught, the path and the brand are separated by nothing but a comma.
-    """
-    pieces = category.split(", ")
-    cut = next((n for n, piece in enumerate(pieces) if piece.startswith("<")), len(pieces) - 1)
-    return pieces[:cut]
-
-
-def brand_of(category: str) -> str:
-    """The last piece of an item's category text, "by" and line breaks cut off."""
-    return re.sub(r"^by\s+", "", category.split(", ")[-1].strip())
+    said = pd.DataFrame(map(released.path_and_brand, table.category), columns=["path", "brand"])
+    return by_user, names.org_id, table.assign(title=table.title.map(clean_text), path=said.path, brand=said.brand)
 
 
 def printed_sequences(files=None) -> pd.DataFrame:

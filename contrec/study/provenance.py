@@ -12,6 +12,7 @@ from pathlib import Path
 from contrec.files import Damaged, readable_json, replacing_all, sha256, write_json
 
 from .. import paths
+from . import stale
 from .store import _plain, fingerprint
 
 PACKAGES = (
@@ -119,13 +120,15 @@ def write(files: Mapping[Path, Callable[[Path], object]], entry: dict) -> Path:
     Returns:
         The path of the record.
     """
-    beside = next(iter(files)).with_suffix(".json")
+    first = next(iter(files))
+    beside = first.with_suffix(".json")
     with replacing_all(*files, beside) as parts:
         outputs = dict(entry["outputs"])
         for (path, writing), part in zip(files.items(), parts, strict=False):
             writing(part)
             outputs[_name(path)] = sha256(part)
         parts[-1].write_text(readable_json({**entry, "outputs": outputs}), encoding="utf-8")
+    stale.unmark(first)
     return beside
 
 
@@ -171,6 +174,7 @@ def write_beside(path: Path, entry: dict) -> Path:
         same = [path.with_suffix(e) for e in FIGURE_ENDINGS if path.with_suffix(e).is_file()]
     target = path.with_suffix(".json")
     write_json(target, {**entry, "outputs": {**entry["outputs"], **{_name(p): sha256(p) for p in same}}})
+    stale.unmark(path)
     return target
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from contrec.data import DataError
 from contrec.evaluation import Evaluation
 from contrec.files import Damaged, replacing
-from contrec.study import provenance
+from contrec.study import provenance, stale
 
 NAMES = ("model", "seed")
 
@@ -104,7 +104,7 @@ def _write(path: Path, kept: Iterable[tuple[tuple, Evaluation]], names: Sequence
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A recorded CSV, or parquet file of ranks, once it is what its record says.
+    """A recorded CSV, or parquet file of ranks, once it is what its record says; stale rows of a CSV are marked.
 
     Raises:
         Damaged: if it is not, or cannot be read; the message names the file and the cure.
@@ -112,13 +112,14 @@ def read_table(path: Path) -> pd.DataFrame:
     path = Path(path)
     read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
     try:
-        return read(provenance.recorded(path))
+        frame = read(provenance.recorded(path))
     except Damaged:
         raise
     except (ValueError, OSError) as error:  # pyarrow's own are either
         if isinstance(error, (FileNotFoundError, PermissionError)):
             raise
         raise provenance.damaged(path, f"cannot be read ({' '.join(str(error).split())[:100]})") from error
+    return frame if path.suffix == ".parquet" else stale.marked(path, frame)
 
 
 def read_ranks(path: Path, names: Sequence[str] = NAMES) -> dict[tuple, Evaluation]:
@@ -127,12 +128,13 @@ def read_ranks(path: Path, names: Sequence[str] = NAMES) -> dict[tuple, Evaluati
     Raises:
         Damaged: if the file is not what was written.
     """
-    frame, found = read_table(path), {}
+    frame, found, marks = read_table(path), {}, stale.marks(path)
     missing = [column for column in (*names, "user", "rank", "ties") if column not in frame]
     if missing:
         raise provenance.damaged(path, f"has no column {missing[0]!r}")
     for key, own in frame.groupby(list(names), sort=False):
         counts = {"cases": len(own), "users": own.user.nunique()}
+        counts |= {"stale": True} if stale.rows(marks, own.head(1)).any() else {}
         arrays = own["rank"].to_numpy(np.float64), own.ties.to_numpy(), own.user.to_numpy()
         found[key] = Evaluation(*arrays, "/seen-kept" not in str(key[0]), None, counts)
     return found

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from contrec import data, paths, reconstruction
+from contrec import paths, reconstruction
 from contrec.bench.harness import one_thread
 from contrec.checks import one_of
 from contrec.data import planted
@@ -254,7 +254,7 @@ def record_reconstruction(config: Config, frame: pd.DataFrame, inputs, seconds: 
     entry = provenance.record(
         {"study": asdict(config), "inputs": list(inputs), "budget": asdict(budget(config)), "rates": rates(config)},
         dataset=f"{config.dataset} {config.source}",
-        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, seconds=seconds,
+        inputs=config.inputs(), seeds=config.seeds, seconds=seconds,
         notebook="02_reconstruction", rows={"items": len(load_split(config).catalogue)},
     )  # fmt: skip
     return provenance.write({path: lambda part: frame.to_csv(part, index=False, float_format="%.6g")}, entry)

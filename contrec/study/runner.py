@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import sys
@@ -16,6 +15,9 @@ from pathlib import Path
 from contrec.files import replacing_all, room
 
 from .. import paths
+from ..checks import nearest, positive
+from .parallel import results
+from .parameters import check_names, parameters_of, with_absolute_paths
 
 KERNEL = "contrec"
 
@@ -38,65 +40,48 @@ def all_notebooks() -> list[Path]:
 def find_notebook(name: str) -> Path:
     """A notebook by its path, its name, or the start of its name ("03", "03_training").
 
+    A relative path starts in the folder that is worked in.
+
     Raises:
         ValueError: if none or several match.
     """
-    if name.endswith(".ipynb") and Path(name).is_file():
-        return Path(name).resolve()
+    if name.endswith(".ipynb") and paths.absolute(name).is_file():
+        return paths.absolute(name)
     stem = name.removesuffix(".ipynb")
     found = [p for p in all_notebooks() if p.stem == stem] or [p for p in all_notebooks() if p.stem.startswith(stem)]
     if len(found) != 1:
         known = ", ".join(p.stem for p in all_notebooks()) or "none"
         match = "several notebooks match" if found else "no notebook matches"
-        raise ValueError(f"{match} {name!r}; there are: {known}")
+        close = "" if found else nearest(stem, [p.stem for p in all_notebooks()])
+        raise ValueError(f"{match} {name!r}{close}; there are: {known}")
     return found[0]
-
-
-def parameters_of(path: Path) -> dict:
-    """Names and defaults in the parameters cell of a notebook.
-
-    Raises:
-        ValueError: unless exactly one cell is tagged ``parameters`` and it holds nothing but ``name = literal`` lines.
-    """
-    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
-    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
-    if len(tagged) != 1:
-        raise ValueError(f"{Path(path).name} must have exactly one cell tagged 'parameters', found {len(tagged)}")
-    found = {}
-    for line in ast.parse("".join(tagged[0]["source"])).body:
-        simple = isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)
-        try:
-            if not simple:
-                raise ValueError
-            found[line.targets[0].id] = ast.literal_eval(line.value)
-        except ValueError:
-            text = ast.unparse(line)
-            raise ValueError(f"{Path(path).name}: parameters must be 'name = literal' lines, got: {text}") from None
-    return found
 
 
 def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool = False) -> Outcome:
     """Execute one notebook and keep it, with its outputs, as ``.ipynb`` and ``.html`` in ``out_dir``.
 
-    The kernel is this very interpreter, whichever kernels are installed, and starts in the notebook's folder. A
-    notebook that stops with an error is kept as far as it came, and the outcome says where it stopped.
+    The kernel is this very interpreter, whichever kernels are installed, and starts in the notebook's folder; what
+    names files (:func:`contrec.study.parameters.with_absolute_paths`, and the environment's folders) is told to it from
+    the folder of the caller. A notebook that stops with an error, or whose kernel dies, is kept as far as it came, and
+    the outcome says where it stopped.
 
     Args:
         parameters: values in place of the notebook's defaults.
         progress: whether to show a bar over its cells.
 
     Raises:
-        ValueError: for a parameter that the notebook does not have (its parameters are named), or no such notebook.
+        ValueError: for a parameter that the notebook does not have (its parameters are named), or no such notebook, or
+            one that is damaged.
     """
     import nbformat
     import papermill
 
     source = find_notebook(name)
-    allowed = parameters_of(source)
-    unknown = [p for p in parameters if p not in allowed]
-    if unknown:
-        names = ", ".join(allowed)
-        raise ValueError(f"{source.stem} has no parameter {', '.join(unknown)}; its parameters are: {names}")
+    check_names(source, parameters, parameters_of(source))
+    try:
+        nbformat.read(source, as_version=4)
+    except nbformat.ValidationError as damaged:
+        raise ValueError(f"{source} is damaged ({damaged.message}); restore it") from None
     target = Path(out_dir).resolve() / source.name
     start, error = time.perf_counter(), None
     scratch = tempfile.gettempdir()
@@ -104,9 +89,9 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
         made = Path(folder) / source.name
         try:
             papermill.execute_notebook(
-                str(source),
-                str(made),
-                parameters,
+                _literal(source),
+                _literal(made),
+                with_absolute_paths(parameters),
                 kernel_name=KERNEL,
                 language="python",
                 cwd=str(source.parent),
@@ -114,6 +99,8 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
             )
         except papermill.PapermillExecutionError as stopped:
             error = f"cell {stopped.exec_count}: {stopped.ename}: {' '.join(str(stopped.evalue).split())}"
+        except RuntimeError as died:  # DeadKernelError is one; others tell of a kernel that does not start
+            error = f"its kernel: {died}; there may be too little memory"
         executed = nbformat.read(made, as_version=4)
     executed.metadata.papermill.output_path = str(target)
     with replacing_all(target, target.with_suffix(".html")) as (part, page):
@@ -123,38 +110,53 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
 
 
 def run_all(
-    parameters: dict, out_dir: Path, *, say: Callable[[str], None] = print, progress: bool = False
+    parameters: dict, out_dir: Path, *, workers: int = 1, say: Callable[[str], None] = print, progress: bool = False
 ) -> list[Outcome]:
-    """Execute every notebook in order, each with those of ``parameters`` that it has.
+    """Execute every notebook, begun in order, each with those of ``parameters`` that it has.
 
-    ``say`` gets one line about each. A notebook that fails does not stop the others.
+    ``say`` gets one line about each as it ends. A notebook that fails does not stop the others.
+
+    Args:
+        workers: notebooks at a time. Two or more have one thread each; what one of them makes, the others wait for.
+        progress: whether to show a bar over the cells, where there is one notebook at a time.
 
     Raises:
         ValueError: if there is no notebook, or for a parameter that none of them has.
     """
+    positive("workers", workers)
     sources = all_notebooks()
     if not sources:
         raise ValueError(f"no notebooks in {paths.notebooks()}")
     known = {p.stem: parameters_of(p) for p in sources}
+    names = sorted(set().union(*known.values()))
     for parameter in parameters:
-        if not any(parameter in names for names in known.values()):
-            names = ", ".join(sorted(set().union(*known.values())))
-            raise ValueError(f"no notebook has a parameter {parameter}; there are: {names}")
-    outcomes = []
-    for number, source in enumerate(sources, 1):
-        own = {k: v for k, v in parameters.items() if k in known[source.stem]}
-        outcome = run_notebook(source.stem, own, out_dir, progress=progress)
-        verdict = f"FAILED in {outcome.error}" if outcome.error else "done"
-        say(f"[{number}/{len(sources)}] {source.stem:<24} {outcome.seconds / 60:5.1f} min  {verdict}")
-        outcomes.append(outcome)
-    return outcomes
+        if parameter not in names:
+            close = nearest(parameter, names)
+            raise ValueError(f"no notebook has a parameter {parameter}{close}; there are: {', '.join(names)}")
+    jobs = [
+        (str(p), {k: v for k, v in parameters.items() if k in known[p.stem]}, out_dir, progress and workers == 1)
+        for p in sources
+    ]
+    outcomes = {}
+    with _environment({"OMP_NUM_THREADS": "1"} if workers > 1 else {}):  # of the kernels
+        for (source, *_), outcome in results(_run, jobs, workers):
+            outcomes[source] = outcome
+            verdict = f"FAILED in {outcome.error}" if outcome.error else "done"
+            minutes = f"{outcome.seconds / 60:5.1f} min"
+            say(f"[{len(outcomes)}/{len(sources)}] {outcome.name:<24} {minutes}  {verdict}")
+    return [outcomes[str(source)] for source in sources]
+
+
+def _run(source: str, parameters: dict, out_dir: Path, progress: bool) -> Outcome:
+    return run_notebook(source, parameters, out_dir, progress=progress)
 
 
 @contextmanager
 def _this_interpreter() -> Iterator[None]:
     """Offer a kernel of the running interpreter under the name :data:`KERNEL` to Jupyter, for the length of the block.
 
-    An installed kernel named "python3" may belong to another environment; none may be installed at all.
+    An installed kernel named "python3" may belong to another environment; none may be installed at all. Folders that
+    the environment names are absolute meanwhile, as kernels start elsewhere.
     """
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory() as folder:
@@ -162,14 +164,29 @@ def _this_interpreter() -> Iterator[None]:
         spec.parent.mkdir(parents=True)
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
         spec.write_text(json.dumps({"argv": argv, "display_name": KERNEL, "language": "python"}), encoding="utf-8")
-        os.environ["JUPYTER_PATH"] = folder if not before else os.pathsep.join([folder, before])
-        try:
+        jupyter = folder if not before else os.pathsep.join([folder, before])
+        with _environment({"JUPYTER_PATH": jupyter, **paths.environment()}):
             yield
-        finally:
-            if before is None:
-                del os.environ["JUPYTER_PATH"]
+
+
+@contextmanager
+def _environment(changed: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the length of the block."""
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
             else:
-                os.environ["JUPYTER_PATH"] = before
+                os.environ[name] = value
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which replaces names in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _html(notebook) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from contrec import baselines, data, paths
+from contrec import baselines, paths
 from contrec.controls import variants
 from contrec.data.unseen import numbers_in
 from contrec.evaluation import Evaluation, evaluate
@@ -233,12 +233,12 @@ def run_about(run: str) -> dict:
 def train_runs(
     dataset: str, source: str | None, split: str, preset: str, recipes: list[str], seeds: list[int],
     models: list[str] = ("contrec",), progress: bool = False, path: str | None = None, write: bool = False,
-    processes: int = 1,
+    processes: int = 1, columns: dict[str, str] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Train and evaluate every combination that is not in the store yet; going on where an earlier call stopped.
 
     Args:
-        path: file of dataset "table".
+        path, columns: of dataset "table", as :meth:`Config.from_parameters` wants them.
         write: also write each combination to ``data/reproduced`` (:func:`record`).
         processes: of every training, as in :func:`fitted`.
 
@@ -249,8 +249,9 @@ def train_runs(
     for model in models:
         for recipe in recipes:
             config = Config.from_parameters(
-                model, recipe, preset, dataset=dataset, source=source, split=split, seeds=seeds, path=path
-            )
+                model, recipe, preset, dataset=dataset, source=source, split=split, seeds=seeds, path=path,
+                columns=columns,
+            )  # fmt: skip
             try:
                 frames.append(results(config, progress=progress, processes=processes))
                 if write:
@@ -275,7 +276,7 @@ def record(config: Config, seconds: float | None = None) -> Path:
     path = paths.reproduced() / f"{stem}.csv"
     entry = provenance.record(
         asdict(config), dataset=f"{config.dataset} {config.source}",
-        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, seconds=seconds,
+        inputs=config.inputs(), seeds=config.seeds, seconds=seconds,
         rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
     )  # fmt: skip
     write_results(path, frame, _kept_of(config), entry)

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import pandas as pd
 
 from contrec import theme
-from contrec.study import ablation, ablation_tables, efficiency, grid, reconstruction, search, sweep_tables, tables
+from contrec.study import (
+    ablation,
+    ablation_tables,
+    efficiency,
+    grid,
+    reconstruction,
+    search,
+    stale,
+    sweep_tables,
+    tables,
+)
 from contrec.study.arms import arms
 from contrec.study.config import MODELS, PRESETS, Config
 from contrec.study.evidence import Record
@@ -99,7 +109,8 @@ def ranked(key: tuple[str, str, str]) -> pd.DataFrame:
     found = here.reindex([*here.index, *(m for m in printed.index if m not in here.index and m not in recipes)])
     whose = found.index.map(lambda m: m if "/" in m else m.split()[0])  # a printed ContRec stands beside each recipe
     found["published"] = printed.reindex(whose).values
-    found["label"] = found.index.map(label)
+    old = set(frame.model[(frame.kind == "reproduced") & frame.stale.eq(True)]) if "stale" in frame else ()
+    found["label"] = [stale.shown(label(m), m in old) for m in found.index]
     found["kind"] = [_kind(m, run) for m, run in zip(found.index, found.value.notna(), strict=True)]
     return found.sort_values(["value", "published"], ascending=False).rename_axis("model").reset_index()
 
@@ -139,7 +150,7 @@ def _verdicts(own: Sequence[Record]) -> str:
     caption = "{}: best continuous against best quantized tokenizer, by held-out MSE at equal rate"
     rates = reconstruction.RATES[""]
     found = [(r, reconstruction.verdicts(r.frame, r.entry.get("config", {}).get("rates", rates))) for r in own]
-    return "".join(table(frame, caption.format(r.path.stem)) for r, frame in found)
+    return "".join(table(frame, caption.format(r.path.stem + r.note)) for r, frame in found)
 
 
 def _trained(own: Sequence[Record]) -> str:
@@ -154,7 +165,7 @@ def _trained(own: Sequence[Record]) -> str:
             shown_too = {model, *(model + n if n[0] == "/" else n for n in AGAINST)}
             kept = {key: e for key, e in kept.items() if key[0] in shown_too}
             paired = grid.paired(kept, model, (METRIC,)).drop(columns=["against", "metric"]).round(4)
-            shown += table(paired, f"{record.path.stem}: {METRIC} minus the model's, same users, percentage points")
+            shown += table(paired, f"{record.path.stem}{record.note}: {METRIC} minus the model's, same users, points")
     return shown
 
 

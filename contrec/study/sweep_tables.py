@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from contrec import data, paths
+from contrec import paths
 from contrec.evaluation import Evaluation, paired_bootstrap
-from contrec.study import provenance, runs
+from contrec.study import provenance, runs, stale
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.ranks import read_ranks, read_table, write_results
@@ -141,7 +141,8 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
         row["agrees?"] = ("yes" if said[0] <= top <= said[1] else "no") if said else "-"
         outcome = paired_bootstrap(*(kept[name, x, first, "test"] for x in (top, worst)), METRIC)
         row["spread"], (row["low"], row["high"]) = outcome["difference"], outcome["interval"]
-        row["against noise"] = "inside" if row["low"] <= 0 <= row["high"] else "outside"
+        word = "inside" if row["low"] <= 0 <= row["high"] else "outside"
+        row["against noise"] = stale.shown(word, "stale" in own and own.stale.any())
         row["best - default"] = _gain(kept, name, top, value_of(config, name))
         rows.append(row)
     order = ["parameter", "kind", "values", "default", "best by validation", "papers' best", "agrees?"]
@@ -168,7 +169,7 @@ def record(config: Config, parameters: Sequence[str] | None = None) -> Path:
     points = (((name, str(x), seed, part), e) for (name, x, seed, part), e in kept.items())
     entry = provenance.record(
         {"study": asdict(config), "parameters": parameters}, dataset=f"{config.dataset} {config.source}",
-        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds,
+        inputs=config.inputs(), seeds=config.seeds,
         rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         notebook="06_hyperparameters",
     )  # fmt: skip

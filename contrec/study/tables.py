@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pandas as pd
 
 from contrec import paths
+from contrec.study import stale
 from contrec.study.grid import MODELS
 from contrec.study.published import published, verdict
 from contrec.study.ranks import read_table
@@ -47,21 +50,45 @@ def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     return table.rename_axis(columns=None)
 
 
+def best_first(results: pd.DataFrame) -> pd.DataFrame:
+    """Every model of ``results`` by HR@10, then NDCG@10, highest first; seeds averaged.
+
+    Returns:
+        model, recipe ("" of what has none), HR@10, NDCG@10, seeds (their number), seed and run (of the first).
+    """
+    rows = _own(results.assign(recipe=results.recipe.fillna("")))
+    metrics = list(METRICS[::2])
+    wide = rows.pivot_table(index=["model", "recipe"], columns="metric", values="value", sort=False)[metrics]
+    of = rows.groupby(["model", "recipe"], sort=False)
+    wide["seeds"], wide["seed"], wide["run"] = of.seed.nunique(), of.seed.first(), of.run.first()
+    return wide.sort_values(metrics, ascending=False, kind="stable").reset_index().rename_axis(columns=None)
+
+
 def reproduced() -> pd.DataFrame:
     """All rows of ``data/reproduced/*.csv`` but those of ablations and sweeps; empty where nothing was recorded yet.
+
+    The column ``stale`` says which rows are to be recorded again (:mod:`contrec.study.stale`).
 
     The floors of a ContRec run are left out where the grid of baselines has recorded the same dataset and split: there
     they have the settings of the search.
     """
-    stems = {p.stem for ending in ("csv", "json") for p in paths.reproduced().glob(f"*.{ending}")}
-    files = [paths.reproduced() / f"{s}.csv" for s in sorted(stems) if not s.endswith(("_ablation", "_sweep"))]
+    beside = sorted(p for p in paths.reproduced().glob("*") if p.suffix in (".csv", ".json", ".tsv"))
+    return _reproduced(tuple((p, p.stat().st_mtime_ns, p.stat().st_size) for p in beside)).copy()
+
+
+@lru_cache(maxsize=1)
+def _reproduced(files: tuple) -> pd.DataFrame:
+    """The same for files with their times and sizes: a report asks for it dozens of times."""
+    named = {p.with_suffix(".csv") for p, *_ in files if p.suffix in (".csv", ".json")}  # by a record too
+    files = [p for p in sorted(named) if not p.stem.endswith(("_ablation", "_sweep"))]
     if not files:
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=[*COLUMNS, "stale"])
     frames = [read_table(path).assign(grid=path.stem.endswith("_baselines")) for path in files]
     rows = pd.concat(frames, ignore_index=True)
-    where = rows[["dataset", "source", "split"]].apply(tuple, axis=1)
+    rows["stale"] = rows["stale"].eq(True) if "stale" in rows else False
+    where = pd.MultiIndex.from_frame(rows[["dataset", "source", "split"]])
     floor = rows.recipe.isna() & ~rows.grid
-    again = floor & where.isin(set(where[rows.grid]))
+    again = floor & where.isin(where[rows.grid])
     again |= floor & rows.duplicated(["dataset", "source", "split", "model", "seed", "metric"])  # of several recipes
     return rows[~again].drop(columns="grid").reset_index(drop=True)
 
@@ -92,7 +119,8 @@ def headline(
                 own = own[own.source == own.source.iloc[0]] if len(own) else own
             mean = own.value.mean() if len(own) else None
             spread = ((own.high - own.low) / 3.92).mean() if len(own) else None
-            row[f"{recipe} (tiny backbone)"] = f"{mean:.4f} (n={own.seed.nunique()})" if len(own) else "not run"
+            said = stale.shown(f"{mean:.4f} (n={own.seed.nunique()})", own.stale.any()) if len(own) else "not run"
+            row[f"{recipe} (tiny backbone)"] = said
             row[f"{recipe}: verdict"] = verdict(value, None, mean, spread)
         shown = None if this_run is None else this_run[(this_run.model == model) & (this_run.metric == metric)]
         if shown is not None and len(shown):
@@ -132,7 +160,8 @@ def comparison(
         mine = own[own.model == model]
         row["reproduced"] = _number(mine.value.mean() if len(mine) else None, "not run")
         if len(mine):
-            row["reproduced"] += f" [{mine.low.mean():.4f}, {mine.high.mean():.4f}]"
+            interval = f" [{mine.low.mean():.4f}, {mine.high.mean():.4f}]"
+            row["reproduced"] = stale.shown(row["reproduced"] + interval, mine.stale.any())
         row["n"] = str(mine.seed.nunique()) if len(mine) else ""
         if papers:
             first = next((float(printed[p][model]) for p in papers if model in printed[p]), None)
@@ -185,7 +214,8 @@ def forest(dataset: str, source: str, split: str, this_run: pd.DataFrame | None 
     The printed value is that of the first paper that prints the model.
     """
     own = _recorded(dataset, source, split)
-    frames = [ranking(own).assign(kind="reproduced")] if len(own) else []
+    old = set(own.model[own.stale.astype(bool)])
+    frames = [ranking(own).assign(kind="reproduced", stale=lambda f: f.model.isin(old))] if len(own) else []
     if this_run is not None and len(this_run):
         frames.append(ranking(_own(this_run)).assign(kind="this run"))
     for metric in METRICS if split in TABLES else ():

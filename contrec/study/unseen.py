@@ -12,7 +12,7 @@ import pandas as pd
 from contrec import baselines, paths
 from contrec.evaluation import Evaluation, paired_bootstrap, unpaired_bootstrap
 from contrec.evaluation.significance import bootstrap_means
-from contrec.study import runs, search
+from contrec.study import runs, search, stale
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.grid import DETERMINISTIC
@@ -105,7 +105,11 @@ def unseen_table(kept: Kept, metric: str = "HR@10", digits: int = 4) -> pd.DataF
     if not kept:
         return pd.DataFrame(index=["not run"])
     frame = unseen_groups(kept, [metric])
-    shown = [f"{r.value:.{digits}f} [{r.low:.{digits}f}, {r.high:.{digits}f}]" for r in frame.itertuples()]
+    old = {name for name, own in kept.items() if stale.among(own)}
+    shown = [
+        stale.shown(f"{r.value:.{digits}f} [{r.low:.{digits}f}, {r.high:.{digits}f}]", r.model + GROUPS[r.group] in old)
+        for r in frame.itertuples()
+    ]
     frame = frame.assign(shown=shown, group=[f"{r.group} (n = {r.n_users})" for r in frame.itertuples()])
     table = frame.pivot(index="model", columns="group", values="shown")
     table = table.loc[list(dict.fromkeys(frame.model)), list(dict.fromkeys(frame.group))]
@@ -119,7 +123,8 @@ def unseen_gaps(kept: Kept, metrics: Sequence[str] = ("HR@10", "NDCG@10")) -> pd
     training costs: the same users, the same histories, paired. The second compares other people, with longer histories.
 
     Returns:
-        model, metric, comparison, difference, low, high, p (of the paired part; NaN elsewhere).
+        model (of stale ranks it says so), metric, comparison, difference, low, high, p (of the paired part; NaN
+        elsewhere).
     """
     rows = []
     for model in (m for m in _models(kept) if m + SEEN in kept):
@@ -131,7 +136,8 @@ def unseen_gaps(kept: Kept, metrics: Sequence[str] = ("HR@10", "NDCG@10")) -> pd
                 "unseen - others": unpaired_bootstrap(unseen, others, metric, DRAWS),
             }
             for comparison, found in parts.items():
-                row = (model, metric, comparison, found["difference"], *found["interval"], found.get("p", np.nan))
+                name = stale.shown(model, stale.among((*unseen, *inside, *others)))
+                row = (name, metric, comparison, found["difference"], *found["interval"], found.get("p", np.nan))
                 rows.append(row)
     return pd.DataFrame(rows, columns=["model", "metric", "comparison", "difference", "low", "high", "p"])
 

@@ -69,7 +69,7 @@ def measured_statistics(config: Config | None = None) -> pd.DataFrame:
         found = statistics()
         found = found[found.note == ""].drop_duplicates("dataset")
     else:
-        interactions, _ = data.load(config.dataset, config.source, path=config.path)
+        interactions, _ = data.load(config.dataset, config.source, **config.own_file)
         found = pd.DataFrame([{"dataset": config.dataset, "source": config.source, **describe(interactions)}])
     return found.rename(columns={"density_percent": "density"})
 
@@ -253,7 +253,7 @@ def save_figure(figure, stem: str, frame: pd.DataFrame, config: Config, notebook
     split = load_split(config)
     entry = provenance.record(
         asdict(config), dataset=f"{config.dataset} {config.source}",
-        inputs=data.inputs(config.dataset, config.source, config.path), seeds=config.seeds, notebook=notebook,
+        inputs=config.inputs(), seeds=config.seeds, notebook=notebook,
         rows={"train": len(split.train), "test": len(split.test)},
     )  # fmt: skip
     writing = theme.writers(figure, folder / stem, alt_text or f"{stem}: {subtitle(config)}", entry["fingerprint"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from contrec.checks import finite
 from contrec.tokenizers.base import Tokenizer
 
 
@@ -26,6 +27,9 @@ def train_tokenizer(
     Returns:
         One dict per epoch: "epoch" from 1, the mean of each loss, and with ``record_steps`` "steps", a list with the
         reconstruction loss of each step before its update. The model is left in evaluation mode on its device.
+
+    Raises:
+        ValueError: if a loss is NaN or infinite.
     """
     from tqdm.auto import trange
 
@@ -45,7 +49,8 @@ def train_tokenizer(
             optimizer.zero_grad(set_to_none=True)
             losses["total"].backward()
             optimizer.step()
-            values = {name: float(value.detach()) for name, value in losses.items()}
+            step = f"{label}, epoch {epoch + 1}, step {len(steps) + 1}"
+            values = {name: finite(f"the loss {name!r}", float(value.detach()), step) for name, value in losses.items()}
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + value * len(rows) / len(x)
             steps.append(values["reconstruction"])

@@ -170,7 +170,7 @@ def test_wrong_settings_are_told(model, settings, message):
 
 def test_no_validation_cases_is_told(circle):
     empty = replace(circle, validation=circle.validation.select(slice(0)))
-    with pytest.raises(DataError, match="SASRec needs validation cases"):
+    with pytest.raises(DataError, match="there is no validation case, which chooses the epoch"):
         SASRec(**SMALL).fit(empty)
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from contrec import paths
 from contrec.data import DataError, amazon, download, load, split
+from contrec.data.archives import Record
 from contrec.data.sources import SOURCES, Source
 
 
@@ -36,8 +38,8 @@ def test_games_keep_verified_positive_distinct_reviews_of_users_with_five(folder
     meta = [
         {
             "asin": "g0",
-            "title": "A\n game",
-            "brand": "by\n    \n    Storm",
+            "title": "A\n &quot;game&quot;",
+            "brand": "by\n    \n    Storm &amp;amp; Co<b>",
             "category": ["Video Games", "PC", "</span>"],
         },
         {"asin": "g0", "title": "a second record"},
@@ -47,7 +49,8 @@ def test_games_keep_verified_positive_distinct_reviews_of_users_with_five(folder
     interactions, catalogue = load("games", "raw")
     assert interactions.user_ids.tolist() == ["B"] and len(interactions) == 5
     assert interactions.item_ids.tolist() == ["g4", "g3", "g2", "g1", "g0"]  # by time
-    assert catalogue.titles[4] == "A game" and catalogue.brands[4] == "Storm" and catalogue.categories[4] == ("PC",)
+    assert (catalogue.titles[4], catalogue.brands[4]) == ('A "game"', "Storm & Co")
+    assert catalogue.categories[4] == ("PC",)
     assert catalogue.titles[0] == "item g4"
 
 
@@ -55,7 +58,7 @@ def test_software_keeps_ratings_of_three_and_repeats(folder):
     rows = [review("A", "s0", t, overall=3.0, verified=False) for t in range(1, 6)]
     rows.append(review("A", "s1", 9, overall=2.0))
     write_lines(folder / "raw" / "Software_5.json.gz", rows)
-    write_lines(folder / "raw" / "meta_Software.json.gz", [])
+    write_lines(folder / "raw" / "meta_Software.json.gz", [{"asin": "s1"}])
     interactions, _ = load("software", "raw")
     assert interactions.item_ids.tolist() == ["s0"] and len(interactions) == 5
 
@@ -66,21 +69,12 @@ def test_missing_raw_files_name_file_and_cure(folder, name, file):
         load(name, "raw", download=False)
 
 
-def test_positive_reads_both_forms():
-    assert [amazon.is_positive(r) for r in ({"overall": 4.0}, {"overall": 3.0}, {"overall_gt3": 1}, {})] == [
-        True,
-        False,
-        True,
-        False,
-    ]
-
-
-def test_bad_reviews_name_the_row(tmp_path):
-    good = review("A", "s", 1)
-    with pytest.raises(DataError, match="f.json, row 2: needs reviewerID"):
-        amazon.read_reviews("f.json", [good, {"asin": "s", "unixReviewTime": 3}])
-    with pytest.raises(DataError, match="f.json, row 1: unixReviewTime must be positive, got -1"):
-        amazon.read_reviews("f.json", [review("A", "s", -1)])
+def test_positive_reads_both_forms(tmp_path):
+    path = tmp_path / "reviews.json.gz"
+    first = review("A", "s", 1)
+    flagged = {k: v for k, v in first.items() if k != "overall"}
+    write_lines(path, [first | {"overall": 4.0}, first | {"overall": 3}, flagged | {"overall_gt3": 1}, flagged])
+    assert amazon.read_reviews(path)["positive"].tolist() == [True, False, True, False]
 
 
 def test_incomplete_beauty_is_refused(folder):
@@ -91,9 +85,13 @@ def test_incomplete_beauty_is_refused(folder):
 
 
 def test_category_leaves_of_both_releases():
-    assert amazon.leaves({"categories": [["Beauty", "Face"], ["Beauty", "Eyes & Lips"]]}) == ("Face", "Eyes & Lips")
-    assert amazon.leaves({"category": ["Games", "PC", "</span>"]}) == ("PC",)
-    assert amazon.leaves({}) == amazon.leaves({"categories": [[]]}) == ()
+    def leaves(**fields):
+        return amazon.leaves(Record(Path("f"), 1, fields))
+
+    assert leaves(categories=[["Beauty", "Face"], ["Beauty", "Eyes &amp; Lips"]]) == ("Face", "Eyes & Lips")
+    assert leaves(category=["Games", "PC", "</span>"]) == ("PC",)
+    assert leaves(category=["Games", "&lt;b&gt;"]) == ("<b>",)  # mark-up is dropped before entities are read
+    assert leaves() == leaves(categories=[[]]) == leaves(categories=None, category=None) == ()
 
 
 @pytest.fixture
@@ -133,7 +131,7 @@ def test_broken_released_files_name_the_line(released):
     with pytest.raises(DataError, match=r"test\.txt, line 2: expected 'user item"):
         load("games", "released")
     (released / "processed" / "game" / "test.txt").write_text("0 1 9\n")
-    with pytest.raises(DataError, match="names item 9, but .* lists 5 items"):
+    with pytest.raises(DataError, match="line 1: names item 9, but 3 users and 5 items are listed"):
         load("games", "released")
 
 

@@ -1,12 +1,12 @@
-import gzip
+import errno
 import hashlib
-import zipfile
+from pathlib import Path
 
 import pytest
 
 from contrec import paths
 from contrec.data import DataError, download, inputs
-from contrec.data.download import locate, read_json_lines, read_member
+from contrec.data.download import locate
 from contrec.data.sources import SOURCES, Source
 
 FILE = "archive.zip"
@@ -67,6 +67,9 @@ def test_interrupted_download_leaves_nothing(world, monkeypatch):
     monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: Broken())
     with pytest.raises(DataError, match="4 of 1000 bytes arrived.*by hand"):
         locate(FILE)
+    monkeypatch.setattr(Broken, "headers", {"Content-Length": "many"})
+    with pytest.raises(DataError, match="could not be fetched .*'many'.*by hand"):
+        locate(FILE)
     assert list(raw.iterdir()) == []
 
 
@@ -94,31 +97,6 @@ def test_errors_are_one_line(world):
     assert "\n" not in str(error.value)
 
 
-def test_truncated_archives_are_data_errors(tmp_path):
-    path = tmp_path / "a.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("member", "text " * 1000)
-    assert read_member(path, "member").startswith("text")
-    with pytest.raises(DataError, match="nothing"):
-        read_member(path, "nothing")
-    path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(DataError, match="fetch it again"):
-        read_member(path, "member")
-    lines = tmp_path / "a.json.gz"
-    lines.write_bytes(gzip.compress(b'{"a": 1}\n' * 5000)[:-20])
-    with pytest.raises(DataError, match=r"a\.json\.gz, line \d+"):
-        list(read_json_lines(lines))
-
-
-def test_json_lines_and_python_literals(tmp_path):
-    path = tmp_path / "a.json"
-    path.write_text("{\"a\": true}\n\n{'a': ['x', None]}\n")
-    assert list(read_json_lines(path)) == [{"a": True}, {"a": ["x", None]}]
-    path.write_text("{'a': __import__('os').getcwd()}\n")
-    with pytest.raises(DataError, match="line 1"):
-        list(read_json_lines(path))
-
-
 def test_every_source_is_complete():
     for file, source in SOURCES.items():
         assert source.terms, file
@@ -133,3 +111,33 @@ def test_inputs_name_what_is_here(world, monkeypatch):
     assert inputs("lastfm") == {}
     (mirror / "hetrec2011-lastfm-2k.zip").write_bytes(b"x")
     assert inputs("lastfm") == {"hetrec2011-lastfm-2k.zip": hashlib.sha256(b"x").hexdigest()}
+
+
+@pytest.mark.parametrize("what", ["nothing", "a file"])
+def test_a_mirror_that_is_no_folder_is_one_message(world, monkeypatch, what):
+    monkeypatch.undo()
+    monkeypatch.setattr(paths, "data_raw", lambda: world[1])
+    monkeypatch.setenv("CONTREC_MIRROR", str(world[0] if what == "a file" else world[0].parent / "none"))
+    with pytest.raises(DataError, match="CONTREC_MIRROR names no folder.*correct it, or unset it"):
+        locate("hetrec2011-lastfm-2k.zip", download=False)
+
+
+def test_folders_and_files_that_may_not_be_read_are_one_message(world, monkeypatch):
+    def forbidden(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    _, raw, _ = world
+    raw.mkdir(parents=True)
+    (raw / FILE).write_bytes(GOOD)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "is_file", forbidden)
+        with pytest.raises(DataError, match=r"archive\.zip cannot be looked for .*Permission denied.*make the folder"):
+            locate(FILE)
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", forbidden)
+        with pytest.raises(DataError, match=r"archive\.zip cannot be read \(Permission denied\); make it readable"):
+            locate(FILE)
+    (raw / FILE).unlink()
+    monkeypatch.setattr(Path, "mkdir", forbidden)
+    with pytest.raises(DataError, match=r"archive\.zip could not be fetched .*Permission denied.*CONTREC_MIRROR"):
+        locate(FILE)

@@ -38,15 +38,17 @@ def test_equal_calls_write_equal_bytes(file, tmp_path):
 def test_every_mistake_is_told_with_its_row_and_no_folder(file):
     found = example.mistakes(file).set_index("mistake").message
     assert list(found.index) == list(example.MISTAKES)
-    assert found["a time that is none"].startswith("planted_shop.csv, row 7: timestamp is not a time; use ")
-    assert found["a missing user"].startswith("planted_shop.csv, row 12: user is missing; ")
-    assert found["a rating in words"].startswith("planted_shop.csv, row 3: rating is not a number; ")
+    assert found["a time that is none"].startswith("planted_shop.csv, line 7: timestamp 'last summer' is not a time")
+    assert found["a missing user"].startswith("planted_shop.csv, line 12: user is missing; ")
+    assert found["a rating in words"].startswith("planted_shop.csv, line 3: rating is not a number; ")
     assert found["a column of another name"].startswith("planted_shop.csv has no column 'timestamp'")
     assert not found.str.contains("/").any() and example.problem(file) == ""  # the good file is left as it was
 
 
 def test_a_missing_file_is_a_problem_too(tmp_path):
     assert example.problem(tmp_path / "none.csv").startswith("none.csv does not exist")
+    file = example.write_example(tmp_path)
+    assert example.problem(file, items=tmp_path / "films.csv").startswith("films.csv does not exist")
 
 
 def test_statistics_are_those_of_the_file(file):

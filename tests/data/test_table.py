@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
-from contrec.data import DataError, load, split
+from contrec.data import DataError, inputs, load, split, splits, table, table_files
+from contrec.data.delimited import open_text
 
 ROWS = """user,item,timestamp,rating,title,brand,category
 ann,x,30,5,Blue kite,Acme,toys|outdoor
@@ -70,14 +75,14 @@ def test_core_filter(tmp_path):
     ("change", "message"),
     [
         (("timestamp", "when"), r"no column 'timestamp' \(columns: user, item, when.*rename.*timestamp=\.\.\."),
-        (("bob,x,20", "bob,x,"), "row 4: timestamp is missing"),
-        (("bob,x,20", "bob,x,soon"), "row 4: timestamp is not a time; use seconds"),
-        (("bob,x,20", "bob,x,-5"), "row 4: timestamp is negative"),
-        (("bob,x,20", "bob,x,inf"), "row 4: timestamp is not finite"),
-        (("bob,x,20", "nan,x,20"), "row 4: user is missing"),
-        (("bob,x,20", "-1,x,20"), "row 4: user is negative"),
-        (("bob,x,20", "bob,,20"), "row 4: item is missing"),
-        (("20,3,Blue", "20,good,Blue"), "row 4: rating is not a number.*rating=None"),
+        (("bob,x,20", "bob,x,"), "line 4: timestamp is missing"),
+        (("bob,x,20", "bob,x,soon"), "line 4: timestamp 'soon' is not a time.*use seconds"),
+        (("bob,x,20", "bob,x,-5"), "line 4: timestamp .* is negative"),
+        (("bob,x,20", "bob,x,inf"), "line 4: timestamp 'inf' is not a time"),
+        (("bob,x,20", "nan,x,20"), "line 4: user is missing"),
+        (("bob,x,20", "-1,x,20"), "line 4: user is negative"),
+        (("bob,x,20", "bob,,20"), "line 4: item is missing"),
+        (("20,3,Blue", "20,good,Blue"), "line 4: rating is not a number.*rating=''"),
         ((ROWS.partition("\n")[2], ""), "has a header but no rows"),
     ],
 )
@@ -86,18 +91,112 @@ def test_bad_tables_name_file_row_and_cure(tmp_path, change, message):
         load("table", path=write(tmp_path, ROWS.replace(*change)))
 
 
-def test_unreadable_files(tmp_path):
-    with pytest.raises(DataError, match="does not exist"):
-        load("table", path=tmp_path / "no.csv")
-    with pytest.raises(DataError, match="is a folder; give the path of a .csv"):
-        load("table", path=tmp_path)
-    path = tmp_path / "bad.csv"
-    path.write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(DataError, match="cannot be read as a table.*UTF-8"):
-        load("table", path=path)
-    path.write_text("")
-    with pytest.raises(DataError, match="cannot be read as a table"):
-        load("table", path=path)
-    (tmp_path / "bad.parquet").write_bytes(b"no")
-    with pytest.raises(DataError, match="cannot be read|pyarrow"):
-        load("table", path=tmp_path / "bad.parquet")
+def test_times_are_sorted_in_full_and_shown_in_seconds(tmp_path):
+    rows = "".join(
+        f"ann,{item},2024-05-01T00:00:00.{part}\n" for item, part in zip("abcd", ("9", "25", "250000001", "1"))
+    )
+    interactions, _ = load("table", path=write(tmp_path, "user,item,timestamp\n" + rows))
+    assert interactions.item_ids.tolist() == ["d", "b", "c", "a"]
+    assert interactions.timestamp.tolist() == [1714521600] * 4
+    assert interactions.nanosecond.tolist() == [100_000_000, 250_000_000, 250_000_001, 900_000_000]
+    assert not splits.tied_rows(interactions).any()
+    train, validation, test = splits.time_point(interactions, (0.5, 0.75))
+    assert (train.tolist(), validation.tolist(), test.tolist()) == ([0, 1], [2], [3])
+    assert splits.take(interactions, test).nanosecond.tolist() == [900_000_000]
+
+
+def test_whole_seconds_carry_no_nanoseconds(tmp_path):
+    rows = "".join(f"ann,{item},2024-05-01T00:00:00.000\n" for item in "abc")
+    interactions, _ = load("table", path=write(tmp_path, "user,item,timestamp\n" + rows))
+    assert interactions.nanosecond is None and splits.tied_rows(interactions).all()
+
+
+def test_a_cut_of_time_between_users_is_in_full_order(tmp_path):
+    rows = "".join(f"u{n % 3},i{n},1600000000.{99 - n}\n" for n in range(12))  # one second: the last row is the first
+    interactions, _ = load("table", path=write(tmp_path, "user,item,timestamp\n" + rows))
+    train, _, test = splits.time_point(interactions, (0.5, 0.75))
+    items = lambda rows: {interactions.item_ids[i] for i in interactions.item[rows]}  # noqa: E731
+    assert items(train) == {f"i{n}" for n in range(6, 12)} and items(test) == {"i0", "i1", "i2"}
+
+
+def test_the_summary_says_what_was_read_of_which_column(tmp_path):
+    ratings = "userId,movieId,rating,timestamp\n1,10,4,100\n1,11,3,200\n1,10,5,300\n2,12,4,400\n"
+    movies = "movieId,title,genres\n10,Heat (1995),Action|Crime\n11,Up,\n10,again,Drama\n99,Alien,Horror\n"
+    path, items = write(tmp_path, ratings, "ratings.csv"), write(tmp_path, movies, "movies.csv")
+    told = table.summary(path, items=items).value
+    assert list(told.index[:8]) == ["file", "rows", "users", "items", "time", "unit of time", "repeats", "dropped"]
+    assert told["file"] == "ratings.csv (text, separated by comma)" and told["rows"] == "4"
+    assert told["users"] == "2" and told["items"] == "3" and told["repeats"].startswith("1 row")
+    assert told["time"] == "1970-01-01T00:01:40 to 1970-01-01T00:06:40, UTC" and told["unit of time"] == "seconds"
+    assert told["item"] == "column 'movieId'" and told["event"] == "none"
+    assert told["title"] == "column 'title' of movies.csv: 2 of 3 items"
+    assert told["category"] == "column 'genres' of movies.csv: 1 of 3 items" and told["brand"] == "none"
+    assert told["notes"].startswith("all times lie in 1970: a counter, years or days?")
+    assert told["items file"].startswith("movies.csv: 2 of 3 items found by 'movieId'; 1 repeated")
+
+
+def test_the_summary_says_what_was_dropped_and_cut_off(tmp_path):
+    log = "visitorid,itemid,timestamp,event\n" + "".join(
+        f" u{n % 2} ,i{n % 3},{1600000000000 + n},{('view', 'buy')[n % 2]}\n" for n in range(8)
+    )
+    path = write(tmp_path, log, "log.csv")
+    told = table.summary(path, events="view").value
+    assert told["unit of time"] == "milliseconds, with fractions of a second" and told["dropped"] == "4 other events"
+    assert told["notes"] == "visitorid: blanks around 2 ids were cut off; events: view 4, buy 4 (kept: view)"
+    assert "view 4, buy 4 (all kept; events=... keeps some)" in table.summary(path).value["notes"]
+    assert table.summary(path, core=3).value["dropped"] == "2 outside the 3-core"
+    with pytest.raises(ValueError, match="no setting 'colour'; settings are user, item"):
+        table.summary(path, colour="red")
+
+
+def test_both_files_are_inputs(tmp_path):
+    path, items = write(tmp_path, ROWS), write(tmp_path, "item,title\nx,Kite\n", "items.csv")
+    before = inputs("table", path=path, items=items)
+    assert list(before) == ["table.csv", "items.csv"] and before["table.csv"] == inputs("table", path=path)["table.csv"]
+    write(tmp_path, "item,title\nx,Kites\n", "items.csv")
+    after = inputs("table", path=path, items=items)
+    assert after["items.csv"] != before["items.csv"] and after["table.csv"] == before["table.csv"]
+    (tmp_path / "other").mkdir()
+    same_name = write(tmp_path / "other", "item,title\nx,Kite\n")
+    assert list(inputs("table", path=path, items=same_name)) == ["table.csv", "items: table.csv"]
+    with pytest.raises(DataError, match="no.csv does not exist"):
+        inputs("table", path=path, items=tmp_path / "no.csv")
+    for ask in (load, inputs):
+        with pytest.raises(DataError, match="dataset 'planted' has no items"):
+            ask("planted", items=items)
+
+
+def test_lines_are_those_of_an_editor(tmp_path):
+    import io
+
+    text = '\nuser,item,timestamp,"a\nb"\nann,x,1,"one\r\ntwo"\n\n  \nbob,y,2,""\r\ncid,z,3,"a ""b"",\n\n"\ndan,w,4,e'
+    table_ = table_files.open_table(write(tmp_path, text))
+    lines = io.StringIO(text, newline=None).read().split("\n")
+    for row, user in enumerate(("ann", "bob", "cid", "dan")):
+        assert lines[int(table_.where(row).removeprefix("line ")) - 1].startswith(user)
+    assert table_.columns(["user"])["user"].to_pylist() == ["ann", "bob", "cid", "dan"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.text(st.sampled_from('a1 ",;\n\r\t|\u00e9'), max_size=6)] * 3), min_size=1, max_size=6),
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_what_a_csv_writer_wrote_is_read_back(rows, separator, end, all_quoted):
+    import csv
+    import io
+
+    out = io.StringIO(newline="")
+    quoting = csv.QUOTE_ALL if all_quoted else csv.QUOTE_MINIMAL
+    csv.writer(out, delimiter=separator, lineterminator=end, quoting=quoting).writerows([("x", "y", "z"), *rows])
+    assume(all_quoted or end == "\r\n" or not any("\r" in cell for row in rows for cell in row))  # not quoted by csv
+    try:
+        opened = open_text(Path("t.csv"), out.getvalue().encode())
+        columns = opened.columns(["x", "y", "z"])
+    except DataError as error:  # never in silence: a cell of lines that are rows is indeed ambiguous
+        assert "look like rows" in str(error)
+        return
+    got = list(zip(*(columns[name].to_pylist() for name in "xyz")))
+    assert got == [tuple(row) for row in rows]

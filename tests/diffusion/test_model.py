@@ -151,6 +151,21 @@ def test_samples_of_a_cross_entropy_head_are_mean_items():
         model.sample(c, seeds=row_seeds(0, torch.arange(6)))
 
 
+def test_the_mean_item_is_weighed_as_the_loss_weighs():
+    """By hand: softmax of scale x cosine, the logits that the cross-entropy trains, over two items."""
+    model = make(TUNED)
+    with torch.no_grad():
+        model.log_scale.fill_(math.log(2.0))
+    items = torch.zeros(2, 8)
+    items[0, 0], items[1, 1] = 1.0, 3.0
+    x0 = torch.zeros(1, 8)
+    x0[0, 0] = 5.0  # cosines 1 and 0: weights e^2 : 1
+    share = math.exp(2) / (math.exp(2) + 1)
+    expected = torch.zeros(1, 8)
+    expected[0, 0], expected[0, 1] = share, 3 * (1 - share)
+    torch.testing.assert_close(model.best_guess(x0, torch.tensor([9]), x0, items), expected)
+
+
 @BOTH
 def test_answers_are_repeatable_and_leave_the_mode_alone(config):
     model, (_, c, known) = make(config).train(), batch()

@@ -114,3 +114,9 @@ def test_bad_settings_are_named(split):
     for setting in ({"loss": "hinge"}, {"layers": 0}, {"lr": 0.0}, {"temperature": 0.0}, {"weight_decay": -1.0}):
         with pytest.raises(ValueError, match=next(iter(setting))):
             make("lightgcn", split, **setting)
+
+
+def test_nothing_is_left_in_the_temporary_folder(split, monkeypatch):
+    """PyTorch Geometric's own convolution writes its code there, once a process: a test would see it once."""
+    monkeypatch.setattr("torch_geometric.nn.models.lightgcn.LGConv", lambda **_: pytest.fail("a file is written"))
+    make("lightgcn", split, dim=4, epochs=1)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -40,8 +42,62 @@ def test_missing_encoder_falls_back_and_says_so(split, tmp_path, monkeypatch):
     for encoder in (str(tmp_path / "none"), "nobody/no-such-encoder"):
         embeddings = make("text", split, encoder=encoder, tfidf_dim=6)
         assert embeddings.source == FALLBACK == embeddings.state()[1]["source"]
-    with pytest.raises(OSError, match="cannot be loaded.*fallback"):
+    with pytest.raises(OSError, match="cannot be used.*fallback"):
         make("text", split, encoder=str(tmp_path / "none"), fallback="error")
+
+
+def cut(folder):
+    weights = folder / "model.safetensors"
+    weights.unlink()  # a link to the packaged file
+    weights.write_bytes(b"x" * 5000)
+
+
+def without_vocabulary(folder):
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
+        (folder / name).unlink()
+
+
+def changed(name, text):
+    def change(folder):
+        (folder / name).unlink()
+        (folder / name).write_text(text)
+
+    return change
+
+
+DAMAGES = {
+    "weights cut": (cut, "SafetensorError"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "OSError"),
+    "config cut": (changed("config.json", "{"), "OSError"),
+    "wrong types": (changed("config.json", '{"model_type": "bert", "hidden_size": "many"}'), "Validation"),
+    "sizes of another model": (changed("config.json", '{"model_type": "bert", "hidden_size": 30}'), "Error"),
+    "modules without a place": (changed("modules.json", '[{"idx": 0}]'), "KeyError"),
+    "modules of another shape": (changed("modules.json", '{"a": 1}'), "TypeError"),
+    "modules that run code": (changed("modules.json", '[{"idx": 0, "path": "", "type": "os.system"}]'), "ValueError"),
+    "no vocabulary": (without_vocabulary, "different vectors"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_encoder_falls_back_and_says_why(damage, split, tmp_path):
+    shutil.copytree(local_encoder(), tmp_path / "encoder", copy_function=os.symlink)
+    change, reason = DAMAGES[damage]
+    change(tmp_path / "encoder")
+    with pytest.warns(UserWarning, match=f"the sentence encoder '.*encoder' cannot be used .*{reason}"):
+        made = make("text", split, encoder=str(tmp_path / "encoder"), tfidf_dim=6)
+    tensors, settings = made.state()
+    assert made.source == FALLBACK and reason in settings["reason"] and made.items.isfinite().all()
+    assert Embeddings.from_state(tensors, settings).settings["reason"] == settings["reason"]
+
+
+@pytest.mark.parametrize("folder", ["", "/etc", "empty", "file", "checkpoint"])
+def test_what_is_no_encoder_falls_back_too(folder, split, tmp_path, checkpoint):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("text")
+    encoder = {"checkpoint": checkpoint, "empty": tmp_path / "empty", "file": tmp_path / "file"}.get(folder, folder)
+    reason = "causal language model and no sentence encoder" if folder == "checkpoint" else "Error"
+    with pytest.warns(UserWarning, match=f"cannot be used .*{reason}"):
+        assert make("text", split, encoder=encoder, tfidf_dim=6).source == FALLBACK
 
 
 def test_sentence_encoder_from_a_local_folder(split):

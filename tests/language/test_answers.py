@@ -7,7 +7,7 @@ import pytest
 
 from contrec.language.answers import AnswerSet
 from contrec.language.backbone import train_text_tokenizer
-from contrec.language.prompts import RESPONSES
+from contrec.language.prompts import RESPONSES, WITHOUT_FACET
 
 FACETS = ("tea", "tea pots", "kites", "a <z_end> {category} <end> brand", "Ünïcode / 茶")
 
@@ -50,9 +50,17 @@ def test_equal_texts_go_to_the_first_facet(tokenizer):
     assert {leaf for _, leaf in leaves(answers.trie)} == {(t, 0) for t in range(len(RESPONSES))}
 
 
-def test_nothing_to_name_is_an_error(tokenizer):
-    with pytest.raises(ValueError, match="no facet held by at least 5 items; give items a category or a brand"):
-        AnswerSet(tokenizer, ())
+@pytest.mark.parametrize("titles", [None, ["blue kite", "pot"]])
+def test_without_facets_the_templates_name_none(tokenizer, titles):
+    answers = AnswerSet(tokenizer, (), titles, None if titles is None else np.array([-1, -1]))
+    ends = [""] if titles is None else [" blue kite", " pot"]
+    assert (answers.named == -1).all() and len(WITHOUT_FACET) == len(RESPONSES) == len(answers.ids)
+    assert {leaf for _, leaf in leaves(answers.trie)} == {(t, a) for t in range(3) for a in range(len(ends))}
+    for template, response in enumerate(WITHOUT_FACET):
+        for answer, end in enumerate(ends):
+            assert answers.text(template, answer) == response + end
+            written = tokenizer.decode(answers.ids[template][answer], clean_up_tokenization_spaces=False)
+            assert written.strip() == response + end + "<end>"
 
 
 def test_a_tokenizer_without_an_end_is_an_error():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from contrec.language.backbone import LORA_TARGETS, LanguageConfig, decoder_of, load_backbone, tiny_backbone
+from contrec.language.backbone import LanguageConfig, decoder_of, load_backbone, tiny_backbone
 from contrec.language.prompts import Z_END, Z_START, encode_plain
 from contrec.training import trainable_state
 
 NF4 = pytest.param({"train": "lora", "quantize": True}, id="nf4")
+LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 LORA = pytest.param({"train": "lora"}, id="lora")
 
 
@@ -93,7 +97,7 @@ def test_lora_trains_seven_projections_and_two_rows_and_nothing_else(checkpoint,
     model, tokenizer = load(checkpoint, **settings)
     adapters = {n: p for n, p in model.named_parameters() if p.requires_grad and "lora_" in n}
     where = {n.split(".lora_")[0].rsplit(".", 1)[1] for n in adapters}
-    assert where == set(LORA_TARGETS) and len(adapters) == 2 * len(LORA_TARGETS)  # one layer, A and B
+    assert where == LINEAR and len(adapters) == 2 * len(LINEAR)  # one layer, A and B
     assert all(p.shape[0 if "lora_A" in n else 1] == 16 for n, p in adapters.items())
     frozen = {n: p.detach().clone() for n, p in model.named_parameters() if not p.requires_grad}
     before = {n: p.detach().clone() for n, p in adapters.items()}
@@ -114,7 +118,7 @@ def test_nf4_quantizes_the_projections(checkpoint):
     from bitsandbytes.nn import Linear4bit
 
     layers = {n.split(".")[-2]: m for n, m in model.named_modules() if isinstance(m, Linear4bit)}
-    assert set(layers) == set(LORA_TARGETS)
+    assert set(layers) == LINEAR
     state = layers["q_proj"].weight.quant_state
     assert state.quant_type == "nf4" and state.nested  # double quantization (Appendix C.3)
     whole = load(checkpoint, train="lora")[0]
@@ -146,15 +150,18 @@ def test_a_name_that_is_not_there_says_what_to_do(monkeypatch):
         load("nobody/nothing", train="lora")
 
 
-def test_a_folder_without_a_model_says_what_to_do(tmp_path):
-    with pytest.raises(OSError, match="check the name and the network, or download it elsewhere and give its folder"):
-        load(str(tmp_path), train="lora")
+def test_a_window_that_is_no_number_is_told(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "model")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"sliding_window": "wide"}))
+    with pytest.raises(OSError, match="does not keep the keys and values of every token .*TypeError"):
+        load(str(folder), train="lora")
 
 
 def test_a_gated_model_says_how_to_get_access(monkeypatch):
     import httpx
     from huggingface_hub.errors import GatedRepoError
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig
 
     answer = httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co/meta-llama"))
 
@@ -164,7 +171,7 @@ def test_a_gated_model_says_how_to_get_access(monkeypatch):
         except GatedRepoError as error:
             raise OSError("You are trying to access a gated repo.\nMake sure to have access to it.") from error
 
-    monkeypatch.setattr(AutoTokenizer, "from_pretrained", refuse)
+    monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
     with pytest.raises(
         OSError, match="gated: ask for access on its model page, then run `hf auth login`.*Qwen/Qwen2.5"
     ):

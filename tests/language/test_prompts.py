@@ -125,13 +125,22 @@ def test_only_the_newest_items_are_shown(tokenizer, catalogue):
 
 
 def test_the_input_limit_drops_the_oldest_and_counts(tokenizer, catalogue):
-    _, whole = build(tokenizer, catalogue, [0, 1, 3, 1])
+    _, whole = build(tokenizer, catalogue, [0, 1, 3, 1, 3, 1])
     limit = len(whole.ids[0]) - 3
-    _, batch = build(tokenizer, catalogue, [0, 1, 3, 1], [1], max_input=limit)
+    _, batch = build(tokenizer, catalogue, [0, 1, 3, 1, 3, 1], [1], max_input=limit)
     assert batch.dropped_items == 1
-    assert batch.slot_source[0][:-2].tolist() == [2, 3, 6, 7, 2, 3]
+    assert batch.slot_source[0][:-2].tolist() == [2, 3, 6, 7, 2, 3, 6, 7, 2, 3]
     assert len(batch.ids[0]) <= limit
     assert batch.slot_source[1].tolist() == [2, 3, -1, -2]
+
+
+def test_a_limit_without_room_for_the_newest_item_is_refused(tokenizer, catalogue):
+    builder, batch = build(tokenizer, catalogue, [4] * 30)
+    assert max(map(len, batch.ids)) <= builder.longest
+    with pytest.raises(ValueError, match=rf"leaves no room .* set language.max_input to {builder.shortest} or more"):
+        build(tokenizer, catalogue, [4], max_input=builder.shortest - 1)
+    _, batch = build(tokenizer, catalogue, [4], max_input=builder.shortest)
+    assert batch.dropped_items == 0 and max(map(len, batch.ids)) <= builder.shortest
 
 
 def test_long_titles_are_cut_and_missing_ones_named(tokenizer, catalogue):
@@ -166,3 +175,16 @@ def test_without_user_tokens_the_word_user_stands_alone(catalogue, tokenizer):
         words = [ids[ids >= 4] for ids in (whole.ids[row], bare.ids[row])]  # ids below are markers
         np.testing.assert_array_equal(*words)
     assert bare.select([1, 0]).slot_source.lengths.tolist() == [2, 4]
+
+
+def test_a_vocabulary_that_spells_special_tokens_does_not_obey_a_title():
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = [("<unk>", 0.0), ("</s>", 0.0), *((letter, -2.0) for letter in "\u2581abc</s>")]
+    text = Tokenizer(models.Unigram(list(dict(pieces).items()), unk_id=0))
+    text.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=text, eos_token="</s>", unk_token="<unk>")
+    assert tokenizer("a</s>", split_special_tokens=True)["input_ids"][-1] == tokenizer.eos_token_id  # what it would do
+    ids = encode_plain(tokenizer, ["ab </s> c", "</s>"])
+    assert tokenizer.eos_token_id not in ids[0] + ids[1] and tokenizer.decode(ids[0]).endswith("c")

@@ -8,9 +8,11 @@ import nbformat
 import pytest
 
 from contrec import paths
-from contrec.study.runner import all_notebooks, parameters_of
+from contrec.study.parameters import declared, parameters_of
+from contrec.study.runner import all_notebooks
 
 NOTEBOOKS = all_notebooks()
+SHOWS_TEXTS = ("09_case_studies", "10_your_own_data")  # ids, titles and messages from outside in tables of their own
 
 
 def problems(path) -> list[str]:
@@ -19,9 +21,11 @@ def problems(path) -> list[str]:
     code = [("".join(c["source"]), c) for c in cells if c["cell_type"] == "code"]
     found = []
     try:
-        for name, value in parameters_of(path).items():
+        for name, (value, kind) in declared(path).items():
             if "=" in str(value):  # papermill splits lines at "="
                 found.append(f"parameter {name}: no '=' in a default")
+            if kind == "literal":  # so that a text given for it stays text
+                found.append(f"parameter {name}: name its kind, such as '{name}: str = None'")
     except ValueError as error:
         found.append(str(error))
     if not cells or cells[0]["cell_type"] != "markdown" or not "".join(cells[0]["source"]).startswith("# "):
@@ -34,6 +38,8 @@ def problems(path) -> list[str]:
             continue
         if any(isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)) for n in ast.walk(tree)):
             found.append(f"code cell {number}: definitions belong into the package")
+        if ".style" in source and path.stem in SHOWS_TEXTS and 'escape="html"' not in source:
+            found.append(f"code cell {number}: a styled table must escape what it shows")
         if re.search(r"""["'](/|~/|[A-Za-z]:\\)\w""", source):
             found.append(f"code cell {number}: absolute path")
         if cell["execution_count"] is None:
@@ -89,6 +95,7 @@ def test_a_good_notebook_passes(tmp_path):
         (0, {"source": "no title"}, "title"),
         (1, {"source": "k = 1 + 2"}, "literal"),
         (1, {"source": "k = 'a=b'"}, "no '='"),
+        (1, {"source": "k = None"}, "name its kind"),
         (1, {"metadata": {}}, "exactly one cell"),
         (2, {"source": "%matplotlib inline"}, "line magic"),
         (2, {"source": "!ls"}, "line magic"),
@@ -107,3 +114,11 @@ def test_each_fault_is_found(tmp_path, cell, change, message):
     nbformat.write(notebook, tmp_path / "n.ipynb")
     found = problems(tmp_path / "n.ipynb")
     assert len(found) == 1 and message in found[0]
+
+
+@pytest.mark.parametrize("name", SHOWS_TEXTS)
+def test_a_styled_table_of_texts_is_escaped(tmp_path, name):
+    notebook = good()
+    notebook.cells[2].source = 'frame.style.hide(axis="index")'
+    nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    assert problems(tmp_path / f"{name}.ipynb") == ["code cell 2: a styled table must escape what it shows"]

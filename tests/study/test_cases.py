@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from contrec import baselines, data
+from contrec.data import released
 from contrec.evaluation import evaluate
 from contrec.study import case_pages, cases, printed_cases
 
@@ -211,9 +212,8 @@ def files():
     table.loc[printed["item"] == 6386, "title"] = "Trenro AV Video Cable Cord for Nintendo 64"
     table.loc[printed["item"] == 552, "title"] = "Gree Jungle"
     table = table.set_index(printed["item"])
-    table = table.assign(
-        path=table.category.map(printed_cases.path_of), brand=table.category.map(printed_cases.brand_of)
-    )
+    said = [released.path_and_brand(category) for category in table.category]
+    table = table.assign(path=[path for path, _ in said], brand=[brand for _, brand in said])
     return SEQUENCES, pd.Series({2715: "A", 36183: "B", 7849: "C"}), table
 
 

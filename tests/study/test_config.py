@@ -46,7 +46,9 @@ def test_recipes_and_presets_name_real_settings_only():
 @pytest.mark.parametrize("model", tables.MODELS)
 def test_every_recipe_runs_on_every_preset(model, recipe, preset):
     for dataset in tables.NAMES:
-        config = make(model, recipe=recipe, preset=preset, dataset=dataset)
+        config = make(
+            model, recipe=recipe, preset=preset, dataset=dataset, path=__file__ if dataset == "table" else None
+        )
         json.loads(canonical_json(asdict(config)))
         for name, value in {**PRESETS[preset], **tables.BOTH.get((recipe, preset), {})}.items():
             stage, _, field = name.rpartition(".")
@@ -75,11 +77,23 @@ def test_a_preset_is_no_part_of_the_method():
         ({"recipe": "best"}, "recipe must be one of .*'tuned'"),
         ({"preset": "huge"}, "preset must be one of"),
         ({"dataset": "netflix"}, "dataset must be one of"),
-        ({"dataset": "planted", "source": "raw"}, "source must be one of 'planted', got 'raw'"),
+        ({"dataset": "planted", "source": "raw"}, "source of planted must be one of 'planted', got 'raw'"),
         ({"split": "random"}, "split must be one of"),
         ({"seeds": []}, "seeds must be a list of whole numbers from 0"),
         ({"seeds": [0, -1]}, "seeds must be a list"),
         ({"seeds": [0.5]}, "seeds must be a list"),
+        ({"seeds": [True]}, "seeds must be a list"),
+        ({"seeds": 3}, "seeds must be a list"),
+        ({"seeds": "3"}, "seeds must be a list"),
+        ({"seeds": [1, 1]}, "seeds must be a list .*, each once"),
+        ({"seeds": [2**63]}, r"seeds must be a list of whole numbers from 0 to 2\*\*63 - 1"),
+        ({"dataset": "table"}, "dataset 'table' is a file of your own"),
+        ({"dataset": "table", "path": "no.csv"}, "no.csv does not exist"),
+        ({"dataset": "table", "path": "\udcff.csv"}, "the name of the file '.udcff.csv' is no UTF-8 text"),
+        ({"dataset": "table", "path": __file__, "columns": {"items": "no.csv"}}, "no.csv does not exist"),
+        ({"dataset": "table", "path": __file__, "columns": {"usr": "a"}}, "column must be one of .* mean 'user'"),
+        ({"path": __file__}, "dataset 'planted' has no path"),
+        ({"columns": {"user": "a"}}, "dataset 'planted' has no columns"),
     ],
 )
 def test_what_cannot_be_is_told(settings, message):
@@ -144,3 +158,42 @@ def test_printed_settings_of_the_paper():
         assert getattr(getattr(c, stage) if stage else c, field) == value, name
     assert RecommenderConfig().training.batch_size == 24
     assert make(recipe="paper", preset="gpu").recommender.language.quantize
+
+
+def test_an_own_file_is_known_by_its_absolute_path_and_its_other_names(tmp_path, monkeypatch):
+    for name in ("my.csv", "movies.csv"):
+        (tmp_path / name).write_text("user,item,timestamp\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    columns = {"user": "who", "title": None, "items": "~/movies.csv"}
+    config = make(dataset="table", path="my.csv", columns=columns)
+    assert config.path == str(tmp_path / "my.csv")
+    assert config.columns == {"user": "who", "items": str(tmp_path / "movies.csv")}
+    assert config.own_file == {"path": config.path, **config.columns}
+    assert list(config.inputs()) == ["my.csv", "movies.csv"]
+    again = Config(**asdict(config) | {"recommender": config.recommender})
+    assert again == config  # as a process that trains gets it
+
+
+def test_columns_name_the_data_and_paths_do_not(tmp_path):
+    from contrec.study.fitting import data_key
+
+    rows = "user,who,item,timestamp\n" + "".join(f"u{n},w{n % 3},i{n},{n}\n" for n in range(9))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "my.csv").write_text(rows)
+    key = lambda folder, **columns: data_key(make(dataset="table", path=tmp_path / folder / "my.csv", columns=columns))  # noqa: E731
+    assert key("a") == key("b") and "columns" not in key("a")
+    assert key("a", user="who") != key("a") and key("a", user="who")["columns"] == {"user": "who"}
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path):
+    from contrec.study.fitting import load_split
+
+    file, rows = tmp_path / "my.csv", [f"u{n // 4},i{n % 5},{n},a" for n in range(20)]
+    file.write_text("\n".join(["user,item,timestamp,category", *rows]))
+    config = make(dataset="table", path=file)
+    first = load_split(config)
+    assert load_split(config) is first
+    file.write_text("\n".join(["user,item,timestamp,category", *rows, "u9,i1,99,a"]))
+    assert load_split(config).train.n_users == first.train.n_users + 1

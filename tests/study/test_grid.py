@@ -36,8 +36,12 @@ def test_wanted_cells_have_models_and_seeds_once():
     lastfm = [c for c in wanted if c.dataset == "lastfm" and c.split == "leave_one_out" and c.model == "sasrec"]
     assert [c.seed for c in lastfm] == [0, 1, 2]
     assert set(grid.GUESS) == set(grid.MODELS) and {c.dataset for c in wanted} <= set(grid.SIZES)
-    with pytest.raises(ValueError, match=r"no wanted cell has dataset in \['netflix'\]; wanted are datasets lastfm"):
+    with pytest.raises(ValueError, match="dataset must be one of 'lastfm', .*got 'netflix'"):
         grid.cells(datasets=["netflix"])
+    with pytest.raises(ValueError, match="model must be one of .*; did you mean 'ease'"):
+        grid.cells(models=["popularity", "eas"])  # one good name hides no bad one
+    with pytest.raises(ValueError, match="no wanted cell has dataset in .*, model in"):
+        grid.cells(datasets=["lastfm"], models=["repeat_history"])
 
 
 def test_cells_are_made_cheapest_first_and_once(world):

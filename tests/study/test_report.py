@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from contrec import cli, paths
-from contrec.study import evidence, markup, report, sections
+from contrec.study import evidence, markup, report, sections, stale
 
 EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(1)>&amp;'${body}$body"
 # origin: a PNG of one grey pixel, written by hand from the format's specification
@@ -97,6 +97,19 @@ def test_every_record_and_figure_is_in_it_with_its_fingerprint(real):
         data = base64.b64encode(figure.path.with_suffix(".svg").read_bytes()).decode()
         assert f'src="data:image/svg+xml;base64,{data}"' in real
         assert f"fingerprint {figure.entry['fingerprint']}" in part(real, figure.notebook[3:])
+
+
+def test_what_is_stale_is_shown_as_stale(real):
+    marked = [r for r in (*evidence.records(), *evidence.figures()) if r.note]
+    for record in marked:
+        assert markup.text(stale.reason(record.path)) in part(real, "records")
+        by_name = [s for s in sections.SECTIONS if s.notebook == record.notebook]
+        (section,) = by_name or [s for s in sections.SECTIONS if any(map(record.below, s.records))]
+        assert "stale" in part(real, section.anchor), record.name
+    rows = re.findall(r'<tr class="own".*?</tr>', part(real, "headline"))
+    software = "software_released_leave_one_out_laptop_tuned" in {r.path.stem for r in marked}
+    assert any(">ContRec (tuned), stale<" in row for row in rows) == software
+    assert any(">ContRec (tuned)<" in row for row in rows)  # LastFM
 
 
 def test_the_page_is_sound_and_stands_alone(real):
@@ -192,6 +205,7 @@ def test_nothing_from_outside_becomes_html(project):
         "config": {"preset": EVIL},
         "dataset": {"name": EVIL},
         "fingerprint": EVIL,
+        "outputs": {},
     }
     (project / "figures" / "x.svg").write_text(f"<svg><title>{markup.text(EVIL)}</title></svg>")
     (project / "figures" / "x.json").write_text(json.dumps(about))
@@ -320,3 +334,12 @@ def test_a_recorded_grid_and_search_are_shown(project):
     assert "software, leave_one_out: 14 of 17 models: repeat_history, itemknn, itemknn/recency" in own
     assert "lastfm, leave_one_out: 16 of 16 models <code>" in own  # nothing of it is recorded: no names
     assert "baselines that were run" not in own  # no ContRec of this dataset to stand beside
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"cells": [{}], "metadata": {}}', '{"cells": [], "metadata": 1}'])
+def test_a_damaged_executed_notebook_is_named(project, damaged):
+    folder = execute(project, cell("1"))
+    file = next(folder.glob("*.ipynb"))
+    file.write_text(damaged)
+    with pytest.raises(ValueError, match=f"{file.name} is no executed notebook, or is damaged .*; remove it"):
+        report.page(folder, "planted", "tiny")

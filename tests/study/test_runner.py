@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 
 import nbformat
@@ -9,6 +10,7 @@ import pytest
 
 from contrec import paths
 from contrec.study import runner
+from contrec.study.parameters import parameters_of, read_parameters
 
 DEFAULTS = 'preset = "tiny"  # "tiny" | "laptop"\nseeds = [0, 1]\nrate = -0.5'
 
@@ -34,7 +36,7 @@ def text_of(path):
 
 
 def test_parameters_are_read_with_their_defaults(notebooks):
-    assert runner.parameters_of(write(notebooks / "00_a.ipynb")) == {"preset": "tiny", "seeds": [0, 1], "rate": -0.5}
+    assert parameters_of(write(notebooks / "00_a.ipynb")) == {"preset": "tiny", "seeds": [0, 1], "rate": -0.5}
 
 
 @pytest.mark.parametrize(
@@ -42,13 +44,74 @@ def test_parameters_are_read_with_their_defaults(notebooks):
 )
 def test_parameters_are_literals(notebooks, parameters):
     with pytest.raises(ValueError, match="'name = literal' lines"):
-        runner.parameters_of(write(notebooks / "00_a.ipynb", parameters=parameters))
+        parameters_of(write(notebooks / "00_a.ipynb", parameters=parameters))
+
+
+def test_a_text_is_read_by_the_kind_of_its_parameter(notebooks):
+    lines = (
+        "user: str = None\nmodels: list[str] = None\nepochs: int = None\nfill: bool = None\nany = None\n"
+        "name = 'a'\nrate = 0.5\nseeds = [0]"
+    )
+    path = write(notebooks / "00_a.ipynb", parameters=(lines,))
+    assert parameters_of(path)["user"] is None and parameters_of(path)["seeds"] == [0]
+    for given in ("1_2", "1e3", "0x1F", "007", "True", "None", "[1]", "'", ""):
+        assert read_parameters(path, [("user", given), ("name", given)]) == {"user": given, "name": given}
+    others = {"models": ["ease", "mf"], "epochs": 3, "rate": 1.0, "fill": True, "seeds": [1, 2], "any": [1]}
+    texts = {"models": "ease,mf", "epochs": "3", "rate": "1", "fill": "True", "seeds": "1,2", "any": "[1]"}
+    assert read_parameters(path, texts.items()) == others
+    assert read_parameters(path, [("epochs", "None"), ("models", "None")]) == {"epochs": None, "models": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("epochs", "1_2", "00_a: epochs wants a whole number, got '1_2'"),
+        ("seeds", "x", "00_a: seeds wants whole numbers separated by commas, or a list of them, got 'x'"),
+        ("fill", "yes", "00_a: fill wants True or False, got 'yes'"),
+        ("rate", "None", "00_a: rate wants a number, got 'None'"),
+        ("seed", "1", "00_a has no parameter seed; did you mean 'seeds'"),
+        ("no_such", "1", "00_a has no parameter no_such; its parameters are: epochs, fill, seeds, rate"),
+    ],
+)
+def test_a_text_that_is_not_of_its_kind_is_told(notebooks, name, given, message):
+    path = write(
+        notebooks / "00_a.ipynb", parameters=("epochs: int = None\nfill: bool = None\nseeds = [0]\nrate = 0.5",)
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_parameters(path, [(name, given)])
+
+
+@pytest.mark.parametrize(
+    "parameters", [("a: nothing = 1",), ("a: str",), ("a.b = 1",), ("a: int = b",), ("a = {1: [}",)]
+)
+def test_parameters_name_a_known_kind(notebooks, parameters):
+    with pytest.raises(ValueError, match="00_a.ipynb: "):
+        parameters_of(write(notebooks / "00_a.ipynb", parameters=parameters))
+
+
+@pytest.mark.parametrize(
+    "damaged", ["", "{", "[]", "{}", '{"cells": 1}', '{"cells": [1]}', '{"cells": [{}]}', "[" * 9999]
+)
+def test_a_damaged_notebook_is_named(notebooks, damaged):
+    notebooks.mkdir()
+    (notebooks / "00_a.ipynb").write_text(damaged)
+    with pytest.raises(ValueError, match="00_a.ipynb is no notebook, or is damaged .*; restore it"):
+        parameters_of(notebooks / "00_a.ipynb")
+
+
+def test_a_notebook_of_another_form_is_named(notebooks, tmp_path):
+    path = write(notebooks / "00_a.ipynb", "1")
+    cells = json.loads(path.read_text())
+    del cells["cells"][1]["outputs"], cells["metadata"]
+    path.write_text(json.dumps(cells))
+    with pytest.raises(ValueError, match="00_a.ipynb is damaged"):
+        runner.run_notebook("00_a", {}, tmp_path / "out")
 
 
 @pytest.mark.parametrize("parameters", [(), ("a = 1", "b = 2")])
 def test_there_is_one_parameters_cell(notebooks, parameters):
     with pytest.raises(ValueError, match=f"exactly one cell tagged 'parameters', found {len(parameters)}"):
-        runner.parameters_of(write(notebooks / "00_a.ipynb", parameters=parameters))
+        parameters_of(write(notebooks / "00_a.ipynb", parameters=parameters))
 
 
 def test_a_notebook_runs_here_with_its_parameters(notebooks, tmp_path, monkeypatch):
@@ -59,6 +122,42 @@ def test_a_notebook_runs_here_with_its_parameters(notebooks, tmp_path, monkeypat
     assert text_of(outcome.path).strip() == f'with "quotes" [7] -0.5 {sys.executable} {notebooks}'
     assert outcome.path == tmp_path / "out" / "03_a.ipynb" and "seeds" in outcome.path.with_suffix(".html").read_text()
     assert os.environ["JUPYTER_PATH"] == str(tmp_path / "none")
+
+
+STRANGE = ["'", '"', "a\nb", "\\", "é 漢 \u202e", "{x}", "{{", "#", '\'"""\'', "$(ls)", "=", "1_2", "\x1b[31m", "\t"]
+
+
+def test_strange_texts_and_folders_arrive_as_they_are(notebooks, tmp_path, monkeypatch):
+    """In one kernel: texts, relative files and folders of the caller, "~", a folder with braces."""
+    work = tmp_path / "work {x}"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    for name, value in {"CONTREC_ARTIFACTS": "mine", "CONTREC_MIRROR": "~/mirror", "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    write(
+        notebooks / "03_a.ipynb",
+        "import json, os; from contrec import paths",
+        "print(json.dumps([texts, path, items_path, str(paths.artifacts()), os.environ['CONTREC_MIRROR']]))",
+        parameters=("texts = ['a']\npath: str = None\nitems_path: str = None",),
+    )
+    given = {"texts": STRANGE, "path": "my.csv", "items_path": "~/movies.csv"}
+    outcome = runner.run_notebook("03", given, work / "out")
+    assert outcome.error is None
+    files = [str(work / "my.csv"), str(tmp_path / "movies.csv"), str(work / "mine"), str(tmp_path / "mirror")]
+    assert json.loads(text_of(outcome.path)) == [STRANGE, *files]
+    assert os.environ["CONTREC_ARTIFACTS"] == "mine" and outcome.path.parent == work / "out"
+
+
+def test_a_kernel_that_is_killed_is_told(notebooks, tmp_path):
+    write(notebooks / "00_a.ipynb", "print('before')", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    outcome = runner.run_notebook("00_a", {}, tmp_path / "out")
+    assert "its kernel: Kernel died" in outcome.error and "before" in text_of(outcome.path)
+
+
+def test_a_kernel_that_does_not_start_is_told(notebooks, tmp_path, monkeypatch):
+    write(notebooks / "00_a.ipynb", "1")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert "its kernel: Kernel died" in runner.run_notebook("00_a", {}, tmp_path / "out").error
 
 
 def test_a_page_shows_the_plain_form_of_a_widget(notebooks, tmp_path):
@@ -87,9 +186,13 @@ def test_another_kernel_named_python3_is_not_taken(notebooks, tmp_path, monkeypa
 
 def test_an_unknown_parameter_is_refused_before_anything_runs(notebooks, tmp_path):
     write(notebooks / "00_a.ipynb", "1")
-    with pytest.raises(ValueError, match="00_a has no parameter seed; its parameters are: preset, seeds, rate"):
+    with pytest.raises(
+        ValueError, match=r"00_a has no parameter seed; did you mean 'seeds'\?; its parameters are: preset, seeds, rate"
+    ):
         runner.run_notebook("00_a", {"seed": 1}, tmp_path / "out")
-    with pytest.raises(ValueError, match="no notebook has a parameter seed; there are: preset, rate, seeds"):
+    with pytest.raises(
+        ValueError, match=r"no notebook has a parameter seed; did you mean 'seeds'\?; there are: preset, rate, seeds"
+    ):
         runner.run_all({"seed": 1}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -116,6 +219,21 @@ def test_all_run_in_order_and_a_failure_is_told(notebooks, tmp_path):
     assert len(lines) == 2 and lines[0].startswith("[1/2] 00_a") and "FAILED in cell" in lines[0]
     assert "min  done" in lines[1] and text_of(outcomes[1].path) == "5\n"
     assert "before" in text_of(outcomes[0].path) and "after" not in text_of(outcomes[0].path)
+
+
+def test_two_at_a_time_have_one_thread_each_and_keep_their_order(notebooks, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    meet = (
+        "import os, pathlib, time\npathlib.Path(mine).touch()\nwhile not pathlib.Path(other).exists(): time.sleep(0.01)"
+    )
+    for name, mine, other in (("00_a", "a", "b"), ("01_b", "b", "a")):  # alone, each would wait for ever
+        own = f"mine = {mine!r}\nother = {other!r}"
+        write(notebooks / f"{name}.ipynb", meet, "print(os.environ['OMP_NUM_THREADS'])", parameters=(own,))
+    lines = []
+    outcomes = runner.run_all({}, tmp_path / "out", workers=2, say=lines.append)
+    assert [(o.name, o.error) for o in outcomes] == [("00_a", None), ("01_b", None)]
+    assert [text_of(o.path) for o in outcomes] == ["1\n", "1\n"]
+    assert [line[:5] for line in lines] == ["[1/2]", "[2/2]"] and os.environ["OMP_NUM_THREADS"] == "3"
 
 
 def test_no_notebooks_is_an_error(notebooks, tmp_path):

@@ -28,6 +28,7 @@ from contrec.study.journal import Queue
 WORKER = """
 import os, sys, time
 from contrec.study import Config, sweep
+from contrec.files import write_json
 
 log, seconds, names = sys.argv[1], float(sys.argv[2]), sys.argv[3].split(",")
 

@@ -34,7 +34,7 @@ def cfg(tmp_path_factory):
         patch.setenv("CONTREC_ARTIFACTS", str(tmp_path_factory.mktemp("artifacts")))
         patch.setitem(tables.PRESETS, "tiny", SMALL)
         patch.setitem(search.TINY, "mf", {"dim": 8, "epochs": 2, "batch_size": 512})
-        patch.setattr(fitting, "_split", lambda dataset, source, protocol, path: splits[protocol])
+        patch.setattr(fitting, "_split", lambda dataset, source, protocol, *_: splits[protocol])
         patch.setattr(runs, "FLOORS", ("popularity", "transitions"))
         patch.setattr(runs.paths, "reproduced", lambda: records)
         yield Config.from_parameters(recipe="paper", split="unseen_users")
