@@ -120,13 +120,15 @@ def write(files: Mapping[Path, Callable[[Path], object]], entry: dict) -> Path:
     Returns:
         The path of the record.
     """
-    beside = next(iter(files)).with_suffix(".json")
+    first = next(iter(files))
+    beside = first.with_suffix(".json")
     with replacing_all(*files, beside) as parts:
         outputs = dict(entry["outputs"])
         for (path, writing), part in zip(files.items(), parts, strict=False):
             writing(part)
             outputs[_name(path)] = sha256(part)
         parts[-1].write_text(readable_json({**entry, "outputs": outputs}), encoding="utf-8")
+    stale.unmark(first)
     return beside
 
 

@@ -119,10 +119,10 @@ def kills(whole: Path, count: int, seconds: float, say) -> Counter:
         outcomes["equal result" if equal else "traceback" if "Traceback" in error else "different"] += 1
         if not equal:
             say(error[-500:])
-        shutil.rmtree(store)
+        shutil.rmtree(store, ignore_errors=True)
     end(store)
     outcomes["equal result" if content(store) == expected else "different"] += 1
-    shutil.rmtree(store)
+    shutil.rmtree(store, ignore_errors=True)
     outcomes["kills"] = done
     return outcomes
 
@@ -183,7 +183,7 @@ def damages(whole: Path, least: int, say) -> dict[str, Counter]:
         for name, text in bad.items():
             own[text.partition(":")[0]] += 1
             say(f"{kind} {what}: {name}: {text[:300]}")
-        shutil.rmtree(store)
+        shutil.rmtree(store, ignore_errors=True)
     return outcomes
 
 

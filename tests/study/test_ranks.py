@@ -9,7 +9,7 @@ import pytest
 from contrec.data import DataError
 from contrec.evaluation import Evaluation
 from contrec.files import Damaged
-from contrec.study import provenance, ranks, tables
+from contrec.study import provenance, ranks, stale, tables
 
 
 def evaluation(shift=1.0) -> Evaluation:
@@ -35,6 +35,16 @@ def test_rows_ranks_and_record_are_written_and_read(made, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.csv", "x.json", "x.ranks.parquet"]
     assert list(ranks.read_ranks(tmp_path / "x.ranks.parquet")) == [key for key, _ in kept]
     assert len(ranks.read_table(tmp_path / "x.csv")) == 16
+
+
+def test_what_is_recorded_again_is_stale_no_longer(made, tmp_path, monkeypatch):
+    frame, kept, entry = made
+    monkeypatch.setattr(stale.paths, "reproduced", lambda: tmp_path)
+    mark = pd.DataFrame([dict.fromkeys(stale.COLUMNS, "") | {"file": "x.csv"}])
+    mark.to_csv(tmp_path / "stale.tsv", sep="\t", index=False)
+    assert len(stale.marks(tmp_path / "x.csv")) == 1
+    ranks.write_results(tmp_path / "x.csv", frame, kept, entry)
+    assert not len(stale.marks(tmp_path / "x.csv")) and not (tmp_path / "stale.tsv").exists()
 
 
 SPOILED = {
