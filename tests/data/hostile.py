@@ -290,6 +290,11 @@ bad("blanks", file(text(separator=" ")), "single column, fields seem to be separ
 bad("prose", file("This is no table.\nIt says CANARY.\n"), "single column")
 bad("no header", file(text(header=None)), "no header line .its first line looks like data")
 bad("no header, numbers only", file(text([[1, 2, 3, SECRET]] * 3, None)), "no header line")
+bad(
+    "no header, no numbers",
+    file(text([["ann", "kite", "May 1st"], ["bob", "kite", "May 2nd"]], None)),
+    "no header line",
+)
 bad("no header, semicolons", file(text(header=None, separator=";")), "no header line")
 bad(
     "apostrophes around all cells",
@@ -313,6 +318,11 @@ bad(
     "another name for the time",
     file(PLAIN.replace("timestamp", "when")),
     r"no column 'timestamp' .columns: user, item, when.*",
+)
+bad(
+    "a header joined with the first row",
+    file(PLAIN.replace("timestamp,secret\n", "when,secret")),
+    "columns: user, item, when, secretu0, i0, ...",
 )
 bad("a name that is nearly right", file(PLAIN.replace("user", "user_nr")), "no column 'user'.*did you mean 'user_nr'")
 bad(
