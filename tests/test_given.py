@@ -49,9 +49,9 @@ def test_each_kind_is_read(kind, given, value):
 @pytest.mark.parametrize(
     ("kind", "given"),
     [
-        ("str", "\udcff"), ("int", "1_2"), ("int", "1.0"), ("int", "x"), ("int", ""), ("int", "²"), ("float", "1_2"),
-        ("float", "nan"), ("float", "inf"), ("float", "x"), ("bool", "1"), ("bool", "yes"), ("list[int]", "a"),
-        ("list[int]", "1.5"),
+        ("str", "\udcff"),
+        ("int", "1_2"), ("int", "1.0"), ("int", "x"), ("int", ""), ("int", "²"), ("float", "1_2"), ("float", "nan"),
+        ("float", "inf"), ("float", "x"), ("bool", "1"), ("bool", "yes"), ("list[int]", "a"), ("list[int]", "1.5"),
         ("list[int]", "1_2"), ("list[str]", ""), ("list[str]", ","), ("list[str]", "a,"), ("list[str]", '"a'),
         ("list[str]", "[print()]"), ("list[str]", "[[1]]"), ("list[str]", "[1, ]]"), ("list[str]", "[1]*9]"),
         ("list[int]", "[" * 5000 + "]"),

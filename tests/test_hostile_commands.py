@@ -20,6 +20,7 @@ import pytest
 from contrec import cli
 
 ROWS = "".join(f"u{u},i{(3 * u + k) % 12},{1600000000 + 100 * u + k},a\n" for u in range(12) for k in range(6))
+SHORT = "user,item,timestamp\n" + "".join(f"u{u},i{k},{1600000000 + k}\n" for u in range(6) for k in range(4))
 TABLE = "user,item,timestamp,category\n" + ROWS
 PARAMETERS = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "outputs": [], "execution_count": None}
 REFUSED = "texts separated by commas, or a list of them, are wanted"
@@ -63,6 +64,8 @@ CASES = [
     ("study --seeds ''", "whole numbers separated by commas are wanted, got ''"),
     ("study --seeds 0,,1", "whole numbers separated by commas are wanted"),
     ("study --seeds 1_0", "whole numbers separated by commas are wanted, got '1_0'"),
+    ("study --path short.csv", "short.csv: too little to train on under leave_one_out: no user has a training case"),
+    ("study --path good.csv --record", "--record is for official data"),
     ("study --seeds 1.5", "whole numbers separated by commas are wanted"),
     ("study --seeds -1", "seeds must be a list of whole numbers from 0"),
     ("study --seeds 0,0", "seeds must be a list of whole numbers .*each once"),
@@ -177,7 +180,8 @@ def notebook(*sources: str, **changes) -> str:
 def prepare(folder: Path) -> None:
     """Files that the commands name, in ``folder``."""
     texts = {
-        "good.csv": TABLE, "empty.csv": "", "header.csv": "user,item,timestamp\n", "text.parquet": TABLE,
+        "good.csv": TABLE, "short.csv": SHORT,
+        "empty.csv": "", "header.csv": "user,item,timestamp\n", "text.parquet": TABLE,
         "nojson.ipynb": "# %% x", "list.ipynb": "[1]", "syntax.ipynb": notebook("a = ("),
         "computed.ipynb": notebook("a = 1 + 1"), "bare.ipynb": notebook("a = 1", metadata={}),
         "form.ipynb": notebook("a = 1", outputs="none"),

@@ -10,9 +10,10 @@ import shutil
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-from contrec import training
+from contrec import files, training
 from contrec.training import TrainingConfig, fit, learning_rate, load_trainable_state, trainable_state
 
 
@@ -183,6 +184,33 @@ def test_a_damaged_checkpoint_is_one_clear_error(tmp_path, file, damage):
         path.unlink()
     with pytest.raises(ValueError, match=r"checkpoint in .* cannot be used .*delete that folder and run the same"):
         run(tmp_path)
+
+
+def test_too_little_room_is_told_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_free", lambda folder: 100)
+    with pytest.raises(files.DiskFull, match=r"no room in .*run: about 0\.0 MiB is needed, 0\.0 MiB is free"):
+        run(tmp_path / "run", batches=lambda epoch: pytest.fail("trained"))
+    run(batches=batches)  # without a folder nothing is kept
+
+
+def test_a_disk_that_becomes_full_is_told_and_the_epoch_before_is_kept(tmp_path, monkeypatch):
+    whole, history = run(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        real, calls = training.save_file, []
+
+        def full(*arguments):
+            calls.append(1)
+            if len(calls) > 4:  # in the second epoch
+                raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+            real(*arguments)
+
+        patch.setattr(training, "save_file", full)
+        with pytest.raises(files.DiskFull, match="no room in .*run the same command again"):
+            run(tmp_path / "full")
+    trained = []
+    resumed, again = run(tmp_path / "full", batches=lambda epoch: trained.append(epoch) or batches(epoch))
+    assert trained == [2, 3] and plain(again) == plain(history)
+    assert torch.equal(whole.layer[1].weight, resumed.layer[1].weight)
 
 
 def test_a_lost_best_epoch_is_one_clear_error(tmp_path):

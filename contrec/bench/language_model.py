@@ -19,7 +19,7 @@ INPUT_LENGTH = 1024  # of the reference layout: every prompt is padded to it
 
 
 def user_model(device: str, prefix: np.ndarray, trie: dict | None = None, lora_rank: int | None = None) -> UserModel:
-    """A user model around a Llama with random weights, without dropout; with LoRA on the seven projections or whole."""
+    """A user model around a Llama with random weights, without dropout; with LoRA on all linear layers or whole."""
     from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM
 

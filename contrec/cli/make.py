@@ -31,6 +31,8 @@ def study(options) -> int:
         if options.datasets != ["table"] or options.grid or options.ablation:
             given = "--grid" if options.grid else "--ablation" if options.ablation else ",".join(options.datasets)
             raise ValueError(f"--path is a study of its own (--datasets table), got {given} beside it")
+        if options.record:
+            raise ValueError("--record is for official data: results of your own file stay in the artifacts folder")
     if options.grid:
         return _grid(options)
     if options.ablation:
@@ -53,7 +55,11 @@ def study(options) -> int:
     ]  # fmt: skip
     check_ready(configs)
     if own_file:
+        from contrec.data.splits import require_training
+        from contrec.study.fitting import load_split
+
         _say_what_is_read({"path": options.path} | {ROLES[role]: name for role, name in columns.items()})
+        require_training(load_split(configs[0]))  # before the floors, too
     failed = []
     for dataset in options.datasets:
         combinations = list(itertools.product(options.recipes, options.seeds, options.models))

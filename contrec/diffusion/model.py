@@ -221,10 +221,9 @@ class Diffusion(nn.Module):
         if seeds.shape != (len(c),):
             raise ValueError(f"seeds must hold one seed for each of {len(c)} users, got shape {tuple(seeds.shape)}")
         draws = samplers.draws(sampler, steps)
-        users = rows_at_once(
-            4 * n * (draws * self.dim + 16 * cfg.width)
-        )  # noise of all steps, and the network's states
-        if len(c) > users:  # a block of users after the other, so that memory does not grow with their number
+        # blocks of users, lest the noise of all steps and the network's states grow with their number
+        users = rows_at_once(4 * n * (draws * self.dim + 16 * cfg.width))
+        if len(c) > users:
             same = {"items": items, "n_samples": n, "sampler": sampler, "steps": steps, "trajectory": trajectory}
             blocks = zip(c.split(users), seeds.split(users), [None] * len(c) if user is None else user.split(users))
             drawn = [self.sample(a, seeds=s, user=u, guidance_strength=omega, **same) for a, s, u in blocks]

@@ -1,4 +1,8 @@
-"""The language model: a small Llama trained from scratch, or any causal LM of the hub with LoRA and optional NF4."""
+"""The language model: a small Llama trained from scratch, or a causal LM of the hub with LoRA and optional NF4.
+
+Any causal LM of text will do that keeps the keys and values of every token. Another one is refused with the reason,
+here or by :mod:`contrec.language.proof`, before anything is trained.
+"""
 
 from __future__ import annotations
 
@@ -213,7 +217,10 @@ def running_state(model) -> str:
 
     if "past_key_values" not in inspect.signature(decoder_of(model).forward).parameters:
         return "no past_key_values"
-    kinds = {type(layer).__name__ for layer in DynamicCache(config=decoder_config(model)).layers}
+    try:
+        kinds = {type(layer).__name__ for layer in DynamicCache(config=decoder_config(model)).layers}
+    except (TypeError, ValueError, LookupError, AttributeError) as error:  # settings that no cache can follow
+        return f"{type(error).__name__}: {error}"
     return ", ".join(sorted(kinds - {"DynamicLayer", "DynamicSlidingWindowLayer"}))
 
 

@@ -34,8 +34,11 @@ def load_pretrained(name: str, quantize: bool = False):
     # attention is chosen by transformers: SDPA where the model can do it, else eager
     model, found = _read(
         name, "weights", AutoModelForCausalLM, config=config, dtype=dtype, quantization_config=quantization,
-        use_safetensors=True, output_loading_info=True,
+        use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True,
     )  # fmt: skip
+    for tensor, stored, expected in sorted(found["mismatched_keys"]):
+        shapes = f"{tuple(stored)}, by its config.json {tuple(expected)}"
+        raise refused(name, f"its weights do not fit its config.json: {tensor} has the shape {shapes}")
     missing = sorted(found["missing_keys"])
     if missing:
         raise refused(name, f"its weights lack {len(missing)} tensors of a {config.model_type}, such as {missing[0]}")

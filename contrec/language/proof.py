@@ -60,7 +60,7 @@ def check_length(name: str, model, answers: AnswerSet, prompts: PromptBuilder) -
     answer = max(len(ids) for row in answers.ids for ids in row)
     if not isinstance(limit, int) or limit < 1 or prompts.longest + answer <= limit:
         return
-    least = prompts.shortest
+    least = max(256, prompts.shortest)  # what LanguageConfig allows
     cure = f"set language.max_input to at most {limit - answer}" if limit - answer >= least else "no setting can help"
     raise ValueError(
         f"backbone {name!r} reads at most {limit} tokens, and prompts of up to {prompts.longest} with answers of up to "

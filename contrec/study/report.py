@@ -122,8 +122,8 @@ def _headline(evidence: Evidence) -> Part:
 
 def _claims() -> Part:
     """What the papers' own numbers say of the papers' claims."""
-    counts = claims.summary()
     found = claims.ledger()
+    counts = claims.summary(found)
     grave = found[found.status.isin(("contradicted", "equal elsewhere"))][
         ["paper", "where", "claim", "printed", "found"]
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pandas as pd
 
 from contrec import paths
@@ -70,7 +72,14 @@ def reproduced() -> pd.DataFrame:
     The floors of a ContRec run are left out where the grid of baselines has recorded the same dataset and split: there
     they have the settings of the search.
     """
-    files = [p for p in sorted(paths.reproduced().glob("*.csv")) if not p.stem.endswith(("_ablation", "_sweep"))]
+    beside = sorted(p for p in paths.reproduced().glob("*") if p.suffix in (".csv", ".json", ".tsv"))
+    return _reproduced(tuple((p, p.stat().st_mtime_ns, p.stat().st_size) for p in beside)).copy()
+
+
+@lru_cache(maxsize=1)
+def _reproduced(files: tuple) -> pd.DataFrame:
+    """The same for files with their times and sizes: a report asks for it dozens of times."""
+    files = [p for p, *_ in files if p.suffix == ".csv" and not p.stem.endswith(("_ablation", "_sweep"))]
     if not files:
         return pd.DataFrame(columns=[*COLUMNS, "stale"])
     frames = [read_table(path).assign(grid=path.stem.endswith("_baselines")) for path in files]

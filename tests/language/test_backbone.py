@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -145,6 +148,14 @@ def test_a_name_that_is_not_there_says_what_to_do(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(OSError, match="'nobody/nothing' is neither a local folder .* or use backbone='tiny'"):
         load("nobody/nothing", train="lora")
+
+
+def test_a_window_that_is_no_number_is_told(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "model")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"sliding_window": "wide"}))
+    with pytest.raises(OSError, match="does not keep the keys and values of every token .*TypeError"):
+        load(str(folder), train="lora")
 
 
 def test_a_gated_model_says_how_to_get_access(monkeypatch):

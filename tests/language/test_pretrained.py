@@ -101,7 +101,10 @@ DAMAGES = {
     "translator": (config(model_type="t5"), "t5 is an encoder with a decoder, and no causal LM"),
     "images": (config(model_type="gemma3"), "gemma3 reads images or sound besides text"),
     "a width of letters": (config(hidden_size="wide"), "its config.json cannot be read"),
-    "another width": (config(hidden_size=32), "its weights cannot be read"),
+    "another width": (
+        config(hidden_size=32),
+        r"its weights do not fit its config.json: .* has the shape \(.*64\), by its config.json \(.*32\)",
+    ),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "it holds no weights"),
     "pickled": (rename("model.safetensors", "pytorch_model.bin"), "its weights are pickled, which can run code"),
     "parts alone": (rename("model.safetensors", "a.safetensors"), "it holds parts of weights, and neither"),

@@ -221,9 +221,10 @@ def test_all_run_in_order_and_a_failure_is_told(notebooks, tmp_path):
     assert "before" in text_of(outcomes[0].path) and "after" not in text_of(outcomes[0].path)
 
 
-def test_two_at_a_time_have_one_thread_each_and_keep_their_order(notebooks, tmp_path):
+def test_two_at_a_time_have_one_thread_each_and_keep_their_order(notebooks, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     meet = (
-        "import os, pathlib, time; pathlib.Path(mine).touch()\nwhile not pathlib.Path(other).exists(): time.sleep(0.01)"
+        "import os, pathlib, time\npathlib.Path(mine).touch()\nwhile not pathlib.Path(other).exists(): time.sleep(0.01)"
     )
     for name, mine, other in (("00_a", "a", "b"), ("01_b", "b", "a")):  # alone, each would wait for ever
         own = f"mine = {mine!r}\nother = {other!r}"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contrec.files import Damaged
 from contrec.recommender import Recommender
 from contrec.study import config as tables
 from contrec.study import fitting, lookup, provenance, runs
@@ -217,6 +218,21 @@ def test_recorded_results_carry_ranks_and_provenance(table, one, monkeypatch, tm
     own = ranks[(ranks.model == "contrec") & (ranks.seed == one.seeds[0])]
     value = kept[(kept.model == "contrec") & (kept.metric == "HR@10")].value.iloc[0]
     assert (own["rank"] <= 10).mean() == pytest.approx(value, abs=0.02)  # ties count in part
+
+
+def test_a_damaged_artifact_does_not_stop_the_other_combinations(table, world, monkeypatch):
+    made = []
+
+    def results(config, **_):
+        made.append((config.model, config.recipe))
+        if config.recipe == "paper":
+            raise Damaged("a file of the paper's")
+        return table
+
+    monkeypatch.setattr(runs, "results", results)
+    with pytest.raises(Damaged, match="^a file of the paper's$"):
+        runs.train_runs("planted", None, "leave_one_out", "tiny", ["paper", "tuned"], [0], ["contrec", "deftrec"])
+    assert len(made) == 4
 
 
 def test_runs_on_other_data_are_not_compared(table, one, monkeypatch):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from contrec import baselines
+from contrec.files import Damaged, DiskFull
 from contrec.study import fitting, runs, search
 
 SPACE = {"puresvd": {"dim": (2, 16)}, "ease": {"ridge": (5.0, 2000.0)}}
@@ -57,6 +58,26 @@ def test_test_cases_are_not_looked_at(world):
     search.search(["puresvd"], trials=1)
     (cases,) = seen
     assert cases is fitting.load_split(search._config()).validation
+
+
+def test_a_changed_journal_is_told(world):
+    search.search(["ease"], trials=2)
+    path = search.journal("ease")
+    whole = path.read_text()
+    value = str(search.trials_table(["ease"])[search.METRIC][1])
+    for text in (whole.replace(value, "0.9"), whole.replace('"seconds"', '"sekonds"'), whole[:50], "[]\n" + whole, ""):
+        path.write_text(text)
+        if text:
+            with pytest.raises(Damaged, match=rf"{path} is damaged .*; remove it: its trials are made anew"):
+                search.search(["ease"], trials=2)
+    assert len(search.search(["ease"], trials=2)) == 2  # an empty one is none
+
+
+def test_a_full_disk_stops_a_search_with_one_message(world, monkeypatch):
+    monkeypatch.setattr(search, "evaluate", lambda *_: 1 / 0)
+    monkeypatch.setattr(search, "_trial", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(DiskFull, match="no room in .*search: more is needed"):
+        search.search(["ease"], trials=2)
 
 
 def test_the_best_recorded_trial_is_chosen(world, tmp_path):

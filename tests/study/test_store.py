@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from contrec.files import write_json
-from contrec.study.store import Store, canonical_json, fingerprint, load_tensors, save_tensors
+from contrec.files import Damaged, write_json
+from contrec.study.store import Store, canonical_json, fingerprint, load_tensors, made_from, save_tensors
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,41 @@ def test_a_failure_before_any_work_leaves_nothing_to_go_on_with(tmp_path):
     with pytest.raises(ZeroDivisionError):
         Store(tmp_path).get_or_make("data", {}, lambda folder: 1 / 0, resume=True)
     assert not list(tmp_path.rglob("*unfinished*"))
+
+
+def test_an_artifact_that_is_whole_but_for_its_name_is_not_made_again(tmp_path):
+    store = Store(tmp_path)
+
+    def make(folder):
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        (folder / "x").write_text("made")
+
+    final = store.get_or_make("data", {}, make, resume=True)
+    assert sorted(p.name for p in final.iterdir()) == ["key.json", "x"]
+    unfinished = final.rename(final.with_name(f".{final.name}.unfinished"))
+    (unfinished / "checkpoints").mkdir()
+    assert store.get_or_make("data", {}, None, resume=True) == final  # killed before the last step
+    assert sorted(p.name for p in final.iterdir()) == ["key.json", "x"]
+
+
+def test_a_damaged_artifact_is_told_and_made_anew_once_it_is_removed(tmp_path):
+    store, make = Store(tmp_path), lambda folder: (folder / "x").write_text("made")
+    path = store.get_or_make("data", {"seed": 1}, make)
+    (path / "x").write_text("mode")
+    with pytest.raises(Damaged, match=rf"{path}/x is damaged.*; remove {path}: it is made anew"):
+        store.get_or_make("data", {"seed": 1}, make)
+    shutil.rmtree(path)
+    assert store.get_or_make("data", {"seed": 1}, make) == path
+
+
+def test_a_copied_or_renamed_artifact_is_told(tmp_path):
+    path = Store(tmp_path).get_or_make("data", {}, lambda folder: None)
+    for other in (path.with_name("copy"), tmp_path / "sweep" / path.name):
+        shutil.copytree(path, other)
+        with pytest.raises(Damaged, match=rf"{other} is not what its key.json says .*remove it"):
+            made_from(other)
+    with pytest.raises(Damaged, match="none is missing: the command that made it makes it anew"):
+        made_from(tmp_path / "none")
 
 
 KILLED = """
