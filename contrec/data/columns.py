@@ -54,9 +54,17 @@ class Column:
         if bad.any():
             row = int(np.argmax(bad))
             more = f" (and {int(bad.sum()) - 1} more)" if bad.sum() > 1 else ""
-            value = self.values[row].as_py() if "{value}" in problem else None
-            problem = problem.replace("{value}", repr(clean_text(value, 40)) if self.is_text else str(value)[:40])
+            if "{value}" in problem:
+                problem = problem.replace("{value}", self._shown(row))
             raise DataError(f"{self.table.path}, {self.table.where(row)}{more}: {self.name} {problem}; {cure}")
+
+    def _shown(self, row: int) -> str:
+        """A value for messages, at most 42 characters."""
+        try:
+            value = self.values[row].as_py()
+        except (OverflowError, ValueError):  # a year beyond 9999
+            return "a date"
+        return repr(clean_text(value, 40)) if self.is_text else str(value)[:40]
 
     def refuse(self, wanted: str) -> DataError:
         kind = str(self.values.type)[:40]
@@ -76,15 +84,15 @@ class Column:
             return self._plain(values.cast(kind.value_type))
         if pa.types.is_null(kind):
             return values.cast(pa.string())
-        binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
-        binary += (getattr(pa.types, "is_binary_view", lambda kind: False),)
+        types = pa.types
+        binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
         if any(check(kind) for check in binary):
             try:
                 values = values.cast(pa.binary()).cast(pa.string())
             except pa.ArrowException as error:
                 raise self.refuse("text (its bytes are not UTF-8)") from error
-        elif pa.types.is_large_string(kind) or getattr(pa.types, "is_string_view", lambda kind: False)(kind):
-            values = pa.chunked_array([c.cast(pa.string()) for c in values.chunks], pa.string())
+        elif types.is_large_string(kind) or types.is_string_view(kind):
+            values = values.cast(pa.string())
         if pa.types.is_string(values.type):
             empty = pc.is_in(pc.utf8_trim_whitespace(values), pa.array(MISSING))
             values = pc.if_else(empty, pa.scalar(None, pa.string()), values)

@@ -14,7 +14,15 @@ from .interactions import DataError
 
 SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}
 _TYPED = re.compile(r"[^:]+:(token|float|token_seq|float_seq)")  # RecBole's headers
+_DATA = re.compile(
+    r"[+-]?\d[\d.,:eETZ/ +-]*||.*(\d{6}|[\"{}\[\]]).*"
+)  # a number, a date, nothing, or what names never hold
 _TAB_FIRST = {".tsv", ".tab", ".inter", ".item", ".user"}
+
+
+def is_data(name: str) -> bool:
+    """Whether a column's name looks like a cell of a row."""
+    return len(name) > 60 or bool(_DATA.fullmatch(name))
 
 
 @dataclass
@@ -45,6 +53,15 @@ class Delimited:
     def records(self) -> Records:
         """Where each row lies (checked)."""
         return scan(self.path, self.data, self.begin, self.first_line, self.separator, len(self.names), self.quoting)
+
+    @property
+    def headless(self) -> bool:
+        """Whether the header looks like a row of data: by its cells, or because a column holds one of them again."""
+        if any(map(is_data, self.names)):
+            return True
+        lines = self.data[self.begin : self.begin + 100_000].decode(errors="ignore").splitlines()
+        rows = [[cell.strip(' "') for cell in line.split(self.separator)] for line in lines]
+        return any(name == cell for row in rows for name, cell in zip(self.names, row))
 
     def where(self, row: int) -> str:
         """Place of a row in the file, as an editor counts."""

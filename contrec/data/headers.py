@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
+from itertools import takewhile
 
+from .delimited import Delimited, is_data
 from .facets import clean_text
 from .interactions import DataError
 
@@ -32,7 +34,6 @@ KNOWN: dict[str, tuple[tuple[str, ...], ...]] = {
     "event": (("event",), ("eventtype", "behavior", "behaviour", "behaviortype", "action", "actiontype")),
 }
 _OF_REVIEWS = {"helpfulvote", "verifiedpurchase", "reviewtext", "text", "helpful", "verified"}
-_DATA = re.compile(r"[+-]?\d[\d.,:eETZ/ +-]*|")  # a header cell that is a number, a date or nothing
 
 
 def plain(name: str) -> str:
@@ -77,13 +78,13 @@ def choose(table, role: str, name: str | None = None, exclude=()) -> str | None:
 def missing(table, role: str, name: str | None = None) -> DataError:
     """What to say of a column that is not there: names of columns, never a row of data."""
     known = [n for n in table.names if any(plain(n) in group for r in NEEDED for group in KNOWN[r])]
-    if not known and any(_DATA.fullmatch(n) for n in table.names):
+    if not known and isinstance(table, Delimited) and table.headless:
         return DataError(
             f"{table.path} seems to have no header line (its first line looks like data); "
             "write one with the column names, such as user,item,timestamp"
         )
     wanted = name or role
-    short = {plain(n): n for n in table.names}
+    short = {plain(n): n for n in _names(table)}
     close = difflib.get_close_matches(plain(wanted), short, n=1) or [s for s in short if plain(wanted) in s]
     cure = f"rename the {role} column to {role!r}, or name it with {role}=..."
     if close:
@@ -94,7 +95,14 @@ def missing(table, role: str, name: str | None = None) -> DataError:
 
 def listed(table) -> str:
     """The first names of columns, for messages."""
-    return "columns: " + ", ".join(clean_text(n, 20) for n in table.names[:7]) + (", ..." if table.names[7:] else "")
+    names = _names(table)[:7]
+    more = ["..."] if len(table.names) > len(names) else []
+    return f"columns: {', '.join([*(clean_text(n, 20) for n in names), *more])}"
+
+
+def _names(table) -> list[str]:
+    """Names up to the first that looks like data: a header may have lost its line end."""
+    return list(takewhile(lambda name: name == "" or not is_data(name), table.names))
 
 
 def of_reviews(table) -> bool:

@@ -113,6 +113,8 @@ def _read(path, named: dict, events, items, items_id, core, seed) -> Found:
     table = open_table(path)
     chosen = {role: choose(table, role, named[role]) for role in (*NEEDED, "rating", "event")}
     for role in NEEDED:
+        if named[role] == "":
+            raise ValueError(f"{role} must name a column of {table.path}, got ''")
         if chosen[role] is None:
             raise missing(table, role)
         twice = [other for other in NEEDED if other != role and chosen[other] == chosen[role]]
@@ -123,7 +125,7 @@ def _read(path, named: dict, events, items, items_id, core, seed) -> Found:
     if events is not None and chosen["event"] is None:
         raise missing(table, "event")
     about = open_table(items) if items is not None else None
-    source, notes = _text_columns(table, about, named, chosen, items_id)
+    source, notes = _text_columns(table, about, named, chosen)
     wanted = [*chosen.values(), *(name for place, name in source.values() if place is table)]
     values = _columns(table, wanted)
     if not len(values[chosen["user"]]):
@@ -176,21 +178,24 @@ def _check_settings(texts: dict, core, seed) -> None:
             raise ValueError(f"{name} must be a whole number of at least 0, got {value!r}")
 
 
-def _text_columns(table, about, named: dict, chosen: dict, items_id):
+def _text_columns(table, about, named: dict, chosen: dict):
     """Where title, brand and category stand: dict role -> (open table, column); and notes."""
     source, notes = {}, []
+    taken = [name for name in chosen.values() if name]
     for role in TEXTS:
-        place = about if about is not None and (named[role] is None or named[role] in about.names) else table
-        if about is not None and named[role] and named[role] not in about.names and named[role] not in table.names:
-            place = about  # whose columns the message names
-        name = choose(place, role, named[role], exclude=[c for c in chosen.values() if c] if place is table else ())
-        if role == "title" and name is None and named[role] is None and place is about is not None:
-            name = next((n for n in about.names if n.lower() == "name"), None)
-        if role == "title" and name and named[role] is None and place is table and of_reviews(table):
-            notes.append(f"{name!r} is the title of a review and was not taken; item texts come with items=...")
-            continue
-        if name is not None:
-            source[role] = (place, name)
+        name = named[role]
+        if about is not None and (not name or name in about.names or name not in table.names):
+            found = choose(about, role, name)
+            if role == "title" and found is None and name is None:
+                found = next((n for n in about.names if n.lower() == "name"), None)
+            if found:
+                source[role] = (about, found)
+                continue
+        found = choose(table, role, name, exclude=taken)
+        if found and role == "title" and name is None and of_reviews(table):
+            notes.append(f"{found!r} is the title of a review and was not taken; item texts come with items=...")
+        elif found:
+            source[role] = (table, found)
     return source, notes
 
 
@@ -220,7 +225,7 @@ def _told(table, name: str):
         if str(table.path) in str(error):
             raise
         raise DataError(f"{table.path}: column {name!r}: {error}") from error
-    except (pa.ArrowException, OverflowError, TypeError, UnicodeError) as error:
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise DataError(f"{table.path}: column {name!r} cannot be read; store it as text") from error
 
 

@@ -290,6 +290,11 @@ bad("blanks", file(text(separator=" ")), "single column, fields seem to be separ
 bad("prose", file("This is no table.\nIt says CANARY.\n"), "single column")
 bad("no header", file(text(header=None)), "no header line .its first line looks like data")
 bad("no header, numbers only", file(text([[1, 2, 3, SECRET]] * 3, None)), "no header line")
+bad(
+    "no header, no numbers",
+    file(text([["ann", "kite", "May 1st"], ["bob", "kite", "May 2nd"]], None)),
+    "no header line",
+)
 bad("no header, semicolons", file(text(header=None, separator=";")), "no header line")
 bad(
     "apostrophes around all cells",
@@ -313,6 +318,11 @@ bad(
     "another name for the time",
     file(PLAIN.replace("timestamp", "when")),
     r"no column 'timestamp' .columns: user, item, when.*",
+)
+bad(
+    "a header joined with the first row",
+    file(PLAIN.replace("timestamp,secret\n", "when,secret")),
+    "columns: user, item, when, secretu0, i0, ...",
 )
 bad("a name that is nearly right", file(PLAIN.replace("user", "user_nr")), "no column 'user'.*did you mean 'user_nr'")
 bad(
@@ -475,7 +485,7 @@ bad("NaN among float ids", parquet(user=pa.array([float("nan"), *OWN[1:]], "floa
 bad("null among integer ids", parquet(user=pa.array([0, None, *OWN[2:]])), "row 2: user is missing")
 bad("nothing but nulls", parquet(user=pa.nulls(12)), "row 1 .and 11 more.: user is missing")
 bad("negative integer ids", parquet(user=pa.array([0, -1, *OWN[2:]])), "row 2: user is negative")
-for kind in (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary()):
+for kind in (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view()):
     value = [f"u{n}" for n in OWN] if "string" in str(kind) else [f"u{n}".encode() for n in OWN]
     good(f"{kind} ids", parquet(user=pa.array(value, kind)), look=users, seen=["u0", "u1", "u2"])
 good(
@@ -773,6 +783,17 @@ good(
     look=lambda i, c: c.categories[0],
     seen=("a", "b", "c"),
 )
+for kind in (pa.list_(pa.string()), pa.large_list(pa.large_string()), pa.list_(pa.string(), 2)):
+    lists = pa.array([["a", "b"]] * 12, kind)
+    good(f"categories: {kind}", parquet(category=lists), look=lambda i, c: c.categories[0], seen=("a", "b"))
+bad("categories: a map", parquet(category=pa.array([[("a", 1)]] * 12, pa.map_(pa.string(), pa.int64()))), "holds map")
+bad("UUIDs as ids", parquet(user=pa.array([bytes(16)] * 12, pa.binary(16)).cast(pa.uuid())), "column 'user' holds ext")
+bad(
+    "years beyond all calendars",
+    parquet(timestamp=pa.array([2**60] * 12, pa.timestamp("us"))),
+    "a date lies after 2100",
+)
+bad("years before all calendars", parquet(timestamp=pa.array([-(2**60)] * 12, pa.timestamp("us"))), "lies before 1970")
 good("categories: numbers", parquet(category=pa.array([12.0] * 12)), look=lambda i, c: c.categories[0], seen=("12",))
 bad(
     "categories: lists of objects",
@@ -977,7 +998,7 @@ bad("a negative core", file(PLAIN), "core must be a whole number", core=-1)
 bad("a column that is a number", file(PLAIN), "user must be a text, got 3", user=3)
 bad("one column for user and item", file(PLAIN), "user and item are both column 'item'", user="item")
 bad("one column for user and time", file(PLAIN), "user and timestamp are both column 'user'", timestamp="user")
-bad("no column for the user", file(PLAIN), "no column 'user'", user="")
+bad("no column for the user", file(PLAIN), "user must name a column of .*table.csv, got ''", user="")
 
 
 def outcome(entry: Entry, folder: Path) -> tuple[str, Any]:

@@ -6,7 +6,10 @@ import re
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from contrec.data import DataError, load
 
 HOSTILE = runpy.run_path(str(Path(__file__).with_name("hostile.py")))
 ENTRIES = HOSTILE["ENTRIES"]
@@ -36,3 +39,25 @@ def test_each_file_is_read_or_told(entry, tmp_path):
 
 def test_there_are_many_of_each_kind():
     assert len(ENTRIES) >= 200 and len({entry.name for entry in ENTRIES}) == len(ENTRIES)
+
+
+def test_spoiled_files_are_read_or_told(tmp_path):
+    random = np.random.default_rng(0)
+    made = []
+    for n, name in enumerate(
+        ("all cells quoted", "JSON lines", "gzip", "timestamp[us]", "MovieLens", "RecBole", "Feather")
+    ):
+        (tmp_path / str(n)).mkdir()
+        file = next(entry for entry in ENTRIES if entry.name == name).make(tmp_path / str(n))
+        made.append(file if isinstance(file, tuple) else (file, {}))
+    good = [path.read_bytes() for path, _ in made]
+    for _ in range(40):
+        for (path, keywords), data in zip(made, good):
+            at, stop = np.sort(random.integers(0, len(data), 2)).tolist()
+            stop = (at, at + 1, stop)[random.integers(3)]
+            piece = (b'"', b"\n", b",", b"\t", b"\xe9", b"}", b"", b"9", b"\0")[random.integers(9)]
+            path.write_bytes(data[:at] + piece + data[stop:])
+            try:
+                load("table", path=path, **keywords)
+            except DataError as error:
+                assert path.name in str(error) and HOSTILE["SECRET"] not in str(error)
