@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from contrec import paths
+from contrec import data, paths
+from contrec.data.interactions import Cases
+from contrec.data.table import NEEDED
 from contrec.evaluation import paired_bootstrap
 from contrec.files import Damaged
 from contrec.recommender import Recommender
@@ -150,7 +152,44 @@ def recommend(run: str, users=None, history=None, all: bool = False, k: int = 10
         return recommender.recommend(history=history, k=k).drop(columns="case")
     if all:
         users = list(recommender.user_ids)
-    cases = recommender.cases_of(users)
+    return _ranked(recommender, users, recommender.cases_of(users), k)
+
+
+def recommend_strangers(run: str, path, columns: dict[str, str], users=None, k: int = 10) -> tuple[pd.DataFrame, dict]:
+    """Ranked items for users of another file, from what that file says they took.
+
+    Args:
+        path, columns: of :func:`contrec.data.table.load`. A run on a file of one's own remembers its columns.
+        users: ids in that file; None: everybody in it.
+
+    Returns:
+        As :func:`recommend`; and what was left out: "rows", of items that the run does not know, and "users", of whom
+        no other rows are left.
+
+    Raises:
+        ValueError: if nobody is left.
+    """
+    folder = _find(run, "recommender")
+    config, recommender = run_about(folder.name)["config"], Recommender.load(folder / "model")
+    asked = {role: name for role, name in config.get("columns", {}).items() if role in (*NEEDED, "event", "events")}
+    found, _ = data.load("table", path=path, **asked | columns)
+    number = {str(item): n for n, item in enumerate(recommender.catalogue.item_ids)}
+    items = np.array([number.get(str(item), -1) for item in found.item_ids])[found.item]
+    known = items >= 0
+    each, first = np.unique(found.user[known], return_index=True)
+    histories = dict(zip(found.user_ids[each].tolist(), np.split(items[known], first[1:]), strict=True))
+    if users is not None and (unknown := [str(user) for user in users if str(user) not in histories]):
+        raise ValueError(f"user {unknown[0]!r} has no row of {path} with an item that the run knows")
+    if not histories:
+        raise ValueError(
+            f"{path} holds no item that the run knows; its ids are such as {recommender.catalogue.item_ids[0]}"
+        )
+    users = list(histories) if users is None else [str(user) for user in users]
+    left_out = {"rows": int((~known).sum()), "users": found.n_users - len(histories)}
+    return _ranked(recommender, users, Cases.from_histories([histories[user] for user in users]), k), left_out
+
+
+def _ranked(recommender: Recommender, users: list, cases: Cases, k: int) -> pd.DataFrame:
     unseen = len(recommender.catalogue) - np.diff(cases.history_matrix(len(recommender.catalogue)).indptr)
     if k > unseen.min():
         few = int(unseen.argmin())

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from contrec.data import DataError, inputs, load, split, splits, table, table_files
-from contrec.data.delimited import open_text
+from contrec.data import DataError, inputs, load, split, splits, table
+from contrec.data.table import files
+from contrec.data.table.delimited import open_text
 
 ROWS = """user,item,timestamp,rating,title,brand,category
 ann,x,30,5,Blue kite,Acme,toys|outdoor
@@ -170,7 +171,7 @@ def test_lines_are_those_of_an_editor(tmp_path):
     import io
 
     text = '\nuser,item,timestamp,"a\nb"\nann,x,1,"one\r\ntwo"\n\n  \nbob,y,2,""\r\ncid,z,3,"a ""b"",\n\n"\ndan,w,4,e'
-    table_ = table_files.open_table(write(tmp_path, text))
+    table_ = files.open_table(write(tmp_path, text))
     lines = io.StringIO(text, newline=None).read().split("\n")
     for row, user in enumerate(("ann", "bob", "cid", "dan")):
         assert lines[int(table_.where(row).removeprefix("line ")) - 1].startswith(user)

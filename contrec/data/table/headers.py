@@ -6,9 +6,9 @@ import difflib
 import re
 from itertools import takewhile
 
+from ..facets import clean_text
+from ..interactions import DataError
 from .delimited import Delimited, is_data
-from .facets import clean_text
-from .interactions import DataError
 
 ROLES = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event")  # keywords that name columns
 NEEDED = ROLES[:3]

@@ -1,6 +1,6 @@
 """Anyone's interactions from a file of one's own, and item texts from a second one; told is what was read.
 
-Steps: the bytes (``contents``), rows and header (``delimited``, ``table_files``), which column is what (``headers``),
+Steps: the bytes (``contents``), rows and header (``delimited``, ``files``), which column is what (``headers``),
 ids, times and texts (``columns``), and here the whole.
 """
 
@@ -12,18 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core import build, k_core
+from ..facets import clean_text, make_catalogue
+from ..interactions import Catalogue, DataError, Interactions
 from . import columns
 from .columns import Column
-from .contents import check_file
-from .core import build, k_core
-from .facets import clean_text, make_catalogue
+from .files import describe, open_table
 from .headers import NEEDED, ROLES, TEXTS, choose, listed, missing, of_reviews
-from .interactions import Catalogue, DataError, Interactions
-from .table_files import describe, open_table
 
 YEAR = 365 * 86_400  # seconds
-
-__all__ = ["ROLES", "check_file", "load", "read", "summary"]
 
 
 def load(
@@ -52,7 +49,7 @@ def load(
         path: CSV (separated by comma, tab, semicolon or "|"), JSON lines, Parquet or Feather, perhaps compressed; its
             content tells which.
         user, item, timestamp, rating, title, brand, category, event: names of columns. None: found by
-            ``contrec.data.headers.KNOWN`` ("user", "userId", "movieId", ...); "": none. The first three must be there.
+            ``headers.KNOWN`` ("user", "userId", "movieId", ...); "": none. The first three must be there.
             Ids are text, or whole numbers from 0. Times are seconds since 1970 (throughout milli-, micro- or
             nanoseconds are told by their size) or ISO dates (UTC where they name no zone), sorted in full. A category
             holds values separated by "|", or a list. What an item is called comes from the first row that says it.

@@ -6,9 +6,9 @@ import io
 import json
 from pathlib import Path
 
+from ..interactions import DataError
 from .contents import read_bytes
 from .delimited import SEPARATORS, Delimited, open_text
-from .interactions import DataError
 
 _OBJECT = "write one object a line"
 FIRST = 1000  # JSON objects that are asked for their fields
