@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from contrec import paths
@@ -93,9 +94,11 @@ def study(options) -> int:
         if options.split != "leave_one_out":
             shared["split"] = options.split
         folder = _study_folder(dataset, options.preset)
+        start = time.perf_counter()
         outcomes = run_all(shared, folder, workers=options.workers, say=say, progress=sys.stderr.isatty())
         failed += [o for o in outcomes if o.error]
-        say(f"executed notebooks (.ipynb and .html, with tables and figures): {folder}")
+        took = f"{(time.perf_counter() - start) / 60:.1f} min"
+        say(f"executed notebooks (.ipynb and .html, with tables and figures), in {took}: {folder}")
         _write_report(dataset, options.preset)
     say(f"runs and other artifacts: {paths.artifacts()}; `contrec runs` lists them")
     return fail(f"{len(failed)} failed: {', '.join(str(o.path) for o in failed)}", 1) if failed else 0

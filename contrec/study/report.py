@@ -99,7 +99,7 @@ def _tiles(evidence: Evidence, missing: int) -> str:
             says = f"{METRIC}, {key[0]}" + (f"; in print {row['published']:.4f}" if row in own and word else "")
             tiles.append((f"{row['value']:.4f}", row["label"], says, word))
     done = [n for n in evidence.notebooks if n.seconds is not None]
-    minutes = f"{sum(n.seconds for n in done) / 60:.1f} minutes"
+    minutes = f"{sum(n.seconds for n in done) / 60:.1f} minutes, added up"  # two may have run at a time
     failed = [n.stem for n in done if n.error]
     says = f"{minutes}; stopped: {', '.join(failed)}" if failed else minutes
     tiles.append((f"{len(done)} of {len(evidence.notebooks)}", "notebooks in this run", says, ""))
