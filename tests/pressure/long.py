@@ -109,12 +109,13 @@ def kills(whole: Path, count: int, seconds: float, say) -> Counter:
     while done < count:
         process = child("--one", store=store, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
-            _, error = process.communicate(timeout=draw.uniform(0.3, 1.0) * seconds)
+            _, error = process.communicate(timeout=draw.uniform(0.2, 0.9) * seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             done += 1
             continue
+        seconds *= 0.8  # it has ended before it was to be killed
         equal = process.returncode == 0 and content(store) == expected
         outcomes["equal result" if equal else "traceback" if "Traceback" in error else "different"] += 1
         if not equal:
