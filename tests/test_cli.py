@@ -100,7 +100,7 @@ def test_study_without_notebooks(executed, runs):
         (["--recipes", "tuned,best"], "recipe must be one of .*got 'best'"),
         (["--models", "x"], "model must be one of .*got 'x'"),
         (["--split", "random"], "split must be one of .*got 'random'"),
-        (["--seeds", "-1"], r"seeds must be a list of whole numbers from 0, each once, got \[-1\]"),
+        (["--seeds", "-1"], r"seeds must be a list of whole numbers from 0 to 2.*, each once, got \[-1\]"),
         (["--processes", "0"], "processes must be a whole number of at least 1, got 0"),
         (["--datasets", "table"], "dataset table is a file of your own: name it with --path FILE"),
         (["--path", "my.csv", "--datasets", "planted"], "--path is a study of its own .*got planted beside it"),
