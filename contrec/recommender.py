@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from contrec import embeddings as base_embeddings
 from contrec import training
 from contrec.checks import in_range, one_of, positive, seed_number
-from contrec.data.interactions import Cases, Catalogue, DataError, Interactions, Split, history_seed
+from contrec.data.interactions import Cases, Catalogue, Interactions, Split, history_seed
 from contrec.data.splits import require_training
 from contrec.data.training_cases import NotTaken, bucketed, known_sequences, shuffled, training_cases
 from contrec.evaluation import evaluate
@@ -49,20 +49,6 @@ class Understanding:
     answer: np.ndarray
     facet: np.ndarray
     seeds: Tensor
-
-
-def _check_vectors(name: str, vectors: Tensor, ids: np.ndarray) -> None:
-    """DataError unless there is one finite vector for each id."""
-    if vectors.ndim != 2 or len(vectors) != len(ids):
-        raise DataError(
-            f"base vectors of {len(ids)} {name} must have shape ({len(ids)}, d), got {tuple(vectors.shape)}"
-        )
-    wrong = ~vectors.isfinite().all(1).cpu().numpy()
-    if wrong.any():
-        raise DataError(
-            f"base vectors of {wrong.sum()} of {len(ids)} {name} hold NaN or infinite values, the first is "
-            f"{ids[wrong][0]}: give finite embeddings, or leave them out to have them fitted"
-        )
 
 
 def negative_items(config: RecommenderConfig, train: Interactions):
@@ -129,9 +115,9 @@ class Recommender:
             self.config.inputs, split, seed=seed, progress=progress, **self.config.embeddings
         )
         items = self._items()
-        _check_vectors("items", items, self.catalogue.item_ids)
+        base_embeddings.check_vectors("items", items, self.catalogue.item_ids)
         users = self.embeddings.users(split.train_cases, held_out=True).to(self.device)
-        _check_vectors("users", users, self.user_ids[split.train_cases.user])
+        base_embeddings.check_vectors("users", users, self.user_ids[split.train_cases.user])
         tokenizers = {}
         for number, (name, x) in enumerate({"item": items, "user": users}.items()):
             with torch.random.fork_rng():

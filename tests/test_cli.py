@@ -19,7 +19,7 @@ from contrec import cli, data, paths
 from contrec.cli import make, text
 from contrec.data import download, table
 from contrec.data.interactions import DataError
-from contrec.study import config, report, runner
+from contrec.study import report, runner
 from contrec.study.parameters import parameters_of
 from contrec.study.runner import Outcome
 
@@ -186,8 +186,8 @@ def test_run_takes_a_file_and_its_columns_and_says_what_is_read(notebook, monkey
 
 
 def test_the_roles_of_columns_are_those_of_the_reader():
-    assert tuple(make.ROLES) == (*table.ROLES, *config.BESIDE)
-    assert set(make.ROLES.values()) <= set(parameters_of(runner.find_notebook("10")))
+    assert tuple(make.PARAMETERS) == (*table.ROLES, *table.BESIDE)
+    assert set(make.PARAMETERS.values()) <= set(parameters_of(runner.find_notebook("10")))
 
 
 def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):

@@ -10,13 +10,11 @@ from pathlib import Path
 
 from contrec import paths
 from contrec.cli.text import fail, say, table
+from contrec.data.table import ROLES
 
-# What is said of a file of one's own, as in contrec.data.table.load -> the parameter of 10_your_own_data
-COLUMNS = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event")
-ROLES = {
-    **{role: f"{role}_column" for role in COLUMNS},
-    "events": "events", "items": "items_path", "items_id": "items_id_column",
-}  # fmt: skip
+# What is said of a file of one's own, by the keyword of contrec.data.table.load -> the parameter of 10_your_own_data
+PARAMETERS = {**{role: f"{role}_column" for role in ROLES}, "events": "events", "items": "items_path"}
+PARAMETERS["items_id"] = "items_id_column"
 
 
 def study(options) -> int:
@@ -59,7 +57,7 @@ def study(options) -> int:
         from contrec.data.splits import require_training
         from contrec.study.fitting import load_split
 
-        _say_what_is_read({"path": options.path} | {ROLES[role]: name for role, name in columns.items()})
+        _say_what_is_read(configs[0])
         require_training(load_split(configs[0]))  # before the floors, too
     failed = []
     for dataset in options.datasets:
@@ -110,11 +108,11 @@ def columns_of(options, ending: str = "") -> dict[str, str]:
     Args:
         ending: of the options that name columns.
     """
-    columns = {role: getattr(options, f"column_{role}", None) for role in ROLES}
+    columns = {role: getattr(options, f"column_{role}", None) for role in PARAMETERS}
     columns = {role: name for role, name in columns.items() if name is not None}
     if columns and options.path is None:
         role = next(iter(columns))
-        option = role.replace("_", "-") + (ending if role in COLUMNS else "")
+        option = role.replace("_", "-") + (ending if role in ROLES else "")
         raise ValueError(f"--{option} is about a file of your own: name that with --path FILE")
     return columns
 
@@ -139,12 +137,12 @@ def _missing_backbone(name: str) -> list[str]:
     """What is wrong with a backbone that is not the tiny one: its settings can neither be read nor fetched."""
     if name == "tiny":
         return []
-    from transformers import AutoConfig
+    from contrec.language.pretrained import read_config
 
     try:
-        AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        return [f"backbone {name}: {str(error).strip().splitlines()[0]}"]
+        read_config(name)
+    except OSError as error:
+        return [str(error)]
     return []
 
 
@@ -269,31 +267,30 @@ def sweep(options) -> int:
 
 
 def run(options) -> int:
+    from contrec.study.config import Config
     from contrec.study.parameters import read_parameters
     from contrec.study.runner import find_notebook, run_notebook
 
     source = find_notebook(options.notebook)
     columns = columns_of(options)
     own_file = {} if options.path is None else {"path": options.path}
-    own_file |= {ROLES[role]: name for role, name in columns.items()}
+    own_file |= {PARAMETERS[role]: name for role, name in columns.items()}
     parameters = read_parameters(source, [*own_file.items(), *options.parameters])
     if parameters.get("path") is not None:
-        _say_what_is_read(parameters)
+        columns = {role: parameters.get(name) for role, name in PARAMETERS.items()}
+        _say_what_is_read(Config.from_parameters(dataset="table", path=parameters["path"], columns=columns))
     folder = paths.artifacts() / "notebooks" / source.stem
     outcome = run_notebook(str(source), parameters, folder, progress=sys.stderr.isatty())
     say(f"{outcome.name}: {outcome.seconds / 60:.1f} min, {outcome.path}")
     return fail(f"{outcome.name} failed in {outcome.error}", 1) if outcome.error else 0
 
 
-def _say_what_is_read(parameters: dict) -> None:
-    """The summary of a file of one's own, from the parameters of 10_your_own_data that tell of it.
+def _say_what_is_read(config) -> None:
+    """The summary of a file of one's own.
 
     Raises:
         DataError: if it cannot be read.
     """
     from contrec.data.table import summary
-    from contrec.study.config import Config
 
-    columns = {role: parameters.get(name) for role, name in ROLES.items()}
-    own_file = Config.from_parameters(dataset="table", path=parameters["path"], columns=columns).own_file
-    say(f"{table(summary(**own_file).reset_index())}\n")
+    say(f"{table(summary(**config.own_file).reset_index())}\n")

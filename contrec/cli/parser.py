@@ -181,7 +181,7 @@ def _add(commands, name: str, do, text: str) -> argparse.ArgumentParser:
 
 
 def _own_file(command: argparse.ArgumentParser, remark: str, ending: str = "") -> None:
-    """``--path`` and what is said of its columns: options.path, and options.column_ROLE for roles of ``make.ROLES``.
+    """``--path`` and what is said of its columns: options.path, and options.column_<key of ``make.PARAMETERS``>.
 
     With an ``ending`` of the options only those that a history needs.
     """
@@ -196,7 +196,7 @@ def _own_file(command: argparse.ArgumentParser, remark: str, ending: str = "") -
         "items": ("FILE", "a second file, one item a row, with title, brand and category"),
         "items_id": ("COLUMN", "your name of its id column"),
     }
-    for role in ("user", "item", "timestamp", "event", "events") if ending else make.ROLES:
+    for role in ("user", "item", "timestamp", "event", "events") if ending else make.PARAMETERS:
         metavar, what = beside.get(role, ("COLUMN", f"your name of the column {role}"))
         name = f"--{role.replace('_', '-')}{ending if metavar == 'COLUMN' else ''}"
         group.add_argument(name, dest=f"column_{role}", metavar=metavar, help=what)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from contrec.embeddings.base import PROVIDERS, Embeddings, make
+from contrec.embeddings.base import PROVIDERS, Embeddings, check_vectors, make
 
-__all__ = ["PROVIDERS", "Embeddings", "make"]
+__all__ = ["PROVIDERS", "Embeddings", "check_vectors", "make"]

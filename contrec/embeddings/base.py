@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from contrec.checks import one_of, seed_number
-from contrec.data.interactions import Cases, Split
+from contrec.data.interactions import Cases, DataError, Split
 
 PROVIDERS = {  # kind -> module and class, imported when asked for
     "lightgcn": ("contrec.embeddings.lightgcn", "LightGCNEmbeddings"),
@@ -78,6 +78,20 @@ class Embeddings:
         """
         settings = dict(settings)
         return provider(settings.pop("kind", None))._restore(tensors, settings)
+
+
+def check_vectors(name: str, vectors: Tensor, ids: np.ndarray) -> None:
+    """DataError unless there is one finite vector for each id."""
+    if vectors.ndim != 2 or len(vectors) != len(ids):
+        raise DataError(
+            f"base vectors of {len(ids)} {name} must have shape ({len(ids)}, d), got {tuple(vectors.shape)}"
+        )
+    wrong = ~vectors.isfinite().all(1).cpu().numpy()
+    if wrong.any():
+        raise DataError(
+            f"base vectors of {wrong.sum()} of {len(ids)} {name} hold NaN or infinite values, the first is "
+            f"{ids[wrong][0]}: give finite embeddings, or leave them out to have them fitted"
+        )
 
 
 def provider(kind: str) -> type[Embeddings]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from scipy.sparse import diags, issparse
@@ -13,6 +11,7 @@ from tqdm.auto import tqdm
 from contrec.baselines.matrices import interaction_matrix, recent_matrix
 from contrec.checks import in_range, one_of, positive
 from contrec.data.interactions import Cases, Interactions, Split
+from contrec.data.splits import take
 from contrec.embeddings.base import Embeddings, Ranker
 from contrec.embeddings.item_relations import ease_relation, neighbour_relation
 from contrec.memory import require_memory
@@ -144,11 +143,7 @@ class RelationEmbeddings(Embeddings):
 
 def without_users(train: Interactions, rows: np.ndarray) -> Interactions:
     """``train`` less the marked rows, and their tags; users keep their numbers."""
-    kept = np.flatnonzero(~rows)
-    columns = {name: getattr(train, name)[kept] for name in ("user", "item", "timestamp")}
-    tags = None if train.tags is None else tuple(train.tags[r] for r in kept)
-    rating = None if train.rating is None else train.rating[kept]
-    return replace(train, **columns, rating=rating, tags=tags)
+    return take(train, np.flatnonzero(~rows))
 
 
 def equal_length(vectors: np.ndarray, popularity: float) -> np.ndarray:

@@ -19,11 +19,9 @@ def load_pretrained(name: str, quantize: bool = False):
     Raises:
         OSError: with the reason and the way out.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-    _check_folder(name)
-    config = _read(name, "config.json", AutoConfig)
-    _check_kind(name, config)
+    config = read_config(name)
     tokenizer = _read(name, "tokenizer", AutoTokenizer)
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     quantization = None
@@ -50,6 +48,20 @@ def load_pretrained(name: str, quantize: bool = False):
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id
     return model, tokenizer
+
+
+def read_config(name: str):
+    """The settings of a pretrained causal LM; its weights are not read.
+
+    Raises:
+        OSError: with the reason and the way out, if it cannot be had, or its files show that it cannot be used.
+    """
+    from transformers import AutoConfig
+
+    _check_folder(name)
+    config = _read(name, "config.json", AutoConfig)
+    _check_kind(name, config)
+    return config
 
 
 def refused(name: str, reason: str) -> OSError:

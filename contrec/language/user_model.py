@@ -222,13 +222,11 @@ class UserModel(nn.Module):
             position: of each slot's token in its text, int64, (B, S).
             seen: which new tokens a new token may see, bool, (Q, Q); None: those before it, and itself.
         """
-        n, named = embeds.shape[1], {}
-        if self._positions:
-            named["position_ids"] = position[:, -n:]
-            if seen is not None or self._windows:
-                mask = _allowed(mask, seen, n)
-                mask = _masks(mask, position, self._windows, embeds.dtype)
-        if isinstance(mask, Tensor) and mask.ndim == 2:
+        n = embeds.shape[1]
+        named = {"position_ids": position[:, -n:]} if self._positions else {}
+        if self._positions and (seen is not None or self._windows):
+            mask = _masks(_allowed(mask, seen, n), position, self._windows, embeds.dtype)
+        else:
             mask = mask.long()
         return decoder_of(self.model)(
             inputs_embeds=embeds, attention_mask=mask, past_key_values=cache, use_cache=True, **named

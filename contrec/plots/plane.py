@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from contrec.plots.common import themed
-from contrec.theme import BLACK, BLUE, VERMILLION, new, plain
+from contrec.theme import BLACK, BLUE, COLUMN, VERMILLION, new, plain
 
 
 @themed
@@ -81,7 +81,7 @@ def walks(panels: Mapping[str, object], centres=None, *, limit: float = 4.0):
 def _panels(panels: Mapping, limit: float, centres):
     columns = min(len(panels), 3 if len(panels) == 3 else 2)
     rows = -(-len(panels) // columns)
-    figure, axes = new(rows, columns, height=rows * (3.35 / columns + 0.15), sharex=True, sharey=True, squeeze=False)
+    figure, axes = new(rows, columns, height=rows * (COLUMN / columns + 0.15), sharex=True, sharey=True, squeeze=False)
     for ax, title in zip(axes.flat, panels, strict=False):
         ticks = [-limit, -limit / 2, 0, limit / 2, limit]
         ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=ticks, yticks=ticks, aspect="equal")

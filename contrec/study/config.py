@@ -10,15 +10,13 @@ from contrec import paths
 from contrec.checks import nearest, one_of, seed_number
 from contrec.data import SOURCES_OF, DataError, inputs
 from contrec.data.splits import PROTOCOLS
-from contrec.data.table import ROLES, check_file
+from contrec.data.table import BESIDE, ROLES, check_file
 from contrec.diffusion import DiffusionConfig
 from contrec.language import LanguageConfig
 from contrec.network import RecommenderConfig
 from contrec.tokenizers import TokenizerConfig
 from contrec.training import TrainingConfig
 
-# What :func:`contrec.data.table.load` takes beside columns: events that count, a file of items and its id column
-BESIDE = ("events", "items", "items_id")
 MODELS = ("contrec", "deftrec")
 TITLES = {"contrec": "ContRec", "deftrec": "DeftRec"}
 NAMES = {
@@ -198,8 +196,8 @@ class Config:
             dataset, source, split: see :func:`contrec.data.load` and :func:`contrec.data.split`.
             seeds: one training run each.
             path: file of dataset "table"; a relative one starts in the folder that is worked in.
-            columns: how its columns are called, by role (:data:`contrec.data.table.ROLES`), and :data:`BESIDE`; None:
-                found by usual names.
+            columns: how its columns are called, by ``ROLES`` and ``BESIDE`` of :mod:`contrec.data.table`; None: found
+                by usual names.
             **settings: single settings, by their own name where it is unique ("n_tokens") or with their stage and a
                 double underscore ("training__lr"); None keeps the recipe's value.
 

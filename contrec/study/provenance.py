@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from contrec.files import Damaged, readable_json, replacing_all, sha256, write_json
+from contrec.files import Damaged, readable_json, replacing_all, sha256
 
 from .. import paths
 from . import stale
@@ -84,7 +84,7 @@ def record(
         device: "cpu", a torch device (for a GPU its name is recorded), or names of devices.
         seconds: wall-clock duration, rounded to tenths.
         rows: row counts by name (interactions, users, cases, ...).
-        outputs: files whose hashes are recorded; :func:`write` and :func:`write_beside` add those of their own.
+        outputs: files whose hashes are recorded; :func:`write` adds those of its own.
 
     Returns:
         A JSON-ready dict with :data:`FIELDS`. Files of the project appear by their path from its root, others by name.
@@ -158,26 +158,6 @@ def damaged(path: Path, what: str) -> Damaged:
     return Damaged(f"{path} {what} (damaged, changed by hand, or written by a command that was killed): {cure}")
 
 
-def write_beside(path: Path, entry: dict) -> Path:
-    """Write ``entry`` (from :func:`record`) beside a figure or CSV, as ``<stem>.json``, with the hash of each output.
-
-    Outputs are ``path`` and, for a figure, the other formats of the same name in the same folder.
-
-    Raises:
-        FileNotFoundError: if ``path`` is not written yet.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}: save it before its record")
-    same = [path]
-    if path.suffix in FIGURE_ENDINGS:
-        same = [path.with_suffix(e) for e in FIGURE_ENDINGS if path.with_suffix(e).is_file()]
-    target = path.with_suffix(".json")
-    write_json(target, {**entry, "outputs": {**entry["outputs"], **{_name(p): sha256(p) for p in same}}})
-    stale.unmark(path)
-    return target
-
-
 def problems(path: Path) -> list[str]:
     """What is wrong with the record of a committed figure or CSV; empty where all is well.
 
@@ -187,7 +167,7 @@ def problems(path: Path) -> list[str]:
     path = Path(path)
     beside = path.with_suffix(".json")
     if not beside.is_file():
-        return [f"{path.name}: no record {beside.name} beside it; write one with contrec.study.provenance.write_beside"]
+        return [f"{path.name}: no record {beside.name} beside it; write one with contrec.study.provenance.write"]
     try:
         entry = json.loads(beside.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from contrec.data import DataError
 from contrec.evaluation import Evaluation
-from contrec.files import Damaged, replacing
+from contrec.files import Damaged
 from contrec.study import provenance, stale
 
 NAMES = ("model", "seed")
@@ -46,7 +46,7 @@ def write_results(
             "ask for all of them in one command, or remove the file to record less"
         )
     rounded = frame.round({"value": 6, "low": 6, "high": 6})
-    writing = {path: lambda part: rounded.to_csv(part, index=False), ranks: lambda part: _write(part, kept, names)}
+    writing = {path: lambda part: rounded.to_csv(part, index=False), ranks: lambda part: write_ranks(part, kept, names)}
     return provenance.write(writing, entry)
 
 
@@ -83,17 +83,12 @@ def _text(value) -> str:
 
 
 def write_ranks(path: Path, kept: Iterable[tuple[tuple, Evaluation]], names: Sequence[str] = NAMES) -> None:
-    """Keep the rank of every case's target.
+    """Write the rank of every case's target to a file that :func:`write_results` puts in its place.
 
     Args:
         path: of the parquet file; its columns are ``names``, user, rank (float32) and ties.
         kept: evaluations, each with the values of ``names``.
     """
-    with replacing(path) as part:
-        _write(part, kept, names)
-
-
-def _write(path: Path, kept: Iterable[tuple[tuple, Evaluation]], names: Sequence[str]) -> None:
     frames = [
         pd.DataFrame({"user": e.user, "rank": e.ranks.astype(np.float32), "ties": e.ties}).assign(
             **dict(zip(names, key, strict=True))

@@ -18,13 +18,11 @@ class Settings:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A made project with one input and a figure in two formats."""
+    """A made project with one input."""
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     (tmp_path / "figures").mkdir()
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "in.csv").write_text("a\n1\n")
-    for ending in ("svg", "png"):
-        (tmp_path / "figures" / f"fig1.{ending}").write_text(ending)
     return tmp_path
 
 
@@ -32,7 +30,8 @@ def _write(project):
     entry = provenance.record(
         Settings(), dataset="planted", inputs=[project / "data/in.csv"], seeds=[0, 1], rows={"users": 5}, seconds=1.234
     )
-    return provenance.write_beside(project / "figures/fig1.svg", entry)
+    figure = {project / f"figures/fig1.{e}": lambda part, e=e: part.write_text(e) for e in ("svg", "png")}
+    return provenance.write(figure, entry)
 
 
 def test_committed_results_have_their_records():
@@ -64,6 +63,7 @@ def test_hashes_of_inputs_may_be_given(project):
 
 
 def test_a_figure_without_a_record_is_found(project):
+    (project / "figures/fig1.svg").write_text("svg")
     assert "no record fig1.json" in provenance.problems(project / "figures/fig1.svg")[0]
 
 
@@ -84,11 +84,6 @@ def test_a_missing_field_is_found(project):
     del entry["seeds"]
     path.write_text(json.dumps(entry))
     assert provenance.problems(project / "figures/fig1.svg") == ["fig1.json: no seeds"]
-
-
-def test_a_record_needs_its_figure(project):
-    with pytest.raises(FileNotFoundError, match="save it before"):
-        provenance.write_beside(project / "figures/none.svg", {"outputs": {}})
 
 
 def test_revision_tells_a_clean_tree(tmp_path):

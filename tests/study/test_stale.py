@@ -78,12 +78,14 @@ def test_the_report_says_what_is_stale_and_why(project):
 def test_making_it_anew_takes_the_mark_away(project):
     entry = provenance.record({}, dataset="lastfm released")
     table, file = (project / "reproduced" / name for name in (MARKED, "stale.tsv"))
-    provenance.write_beside(table, entry)
+    rows = pd.read_csv(table)
+    anew = {table: lambda part: rows.to_csv(part, index=False)}
+    provenance.write(anew, entry)
     assert stale.marks().file.tolist() == ["figures/ranking"] and not stale.note(table)
     assert "stale" not in tables.headline("lastfm").to_string()
-    provenance.write_beside(project / "figures" / "ranking.svg", entry)
+    provenance.write({project / "figures" / "ranking.svg": lambda part: part.write_text("drawn")}, entry)
     assert not file.exists() and stale.marks().empty
-    provenance.write_beside(table, entry)  # where nothing is marked, nothing is written
+    provenance.write(anew, entry)  # where nothing is marked, nothing is written
     assert not file.exists()
 
 

@@ -1,7 +1,7 @@
 """Files of one's own: read rightly, or refused in one message."""
 
 from .contents import check_file
-from .headers import NEEDED, ROLES
+from .headers import BESIDE, NEEDED, ROLES
 from .reading import load, read, summary
 
-__all__ = ["NEEDED", "ROLES", "check_file", "load", "read", "summary"]
+__all__ = ["BESIDE", "NEEDED", "ROLES", "check_file", "load", "read", "summary"]

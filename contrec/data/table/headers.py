@@ -11,6 +11,7 @@ from ..interactions import DataError
 from .delimited import Delimited, is_data
 
 ROLES = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event")  # keywords that name columns
+BESIDE = ("events", "items", "items_id")  # the other keywords: events that count, a file of items, its id column
 NEEDED = ROLES[:3]
 TEXTS = ("title", "brand", "category")
 # Well-known names, small letters only and without "_", "-" and blanks; the first group with a name in the file counts.
