@@ -853,6 +853,11 @@ good(
     [str(10**30), str(10**30 + 1)],
 )
 bad(
+    "JSON categories: an object in a list of texts",
+    json_lines(lambda n, row: {**row, "category": ["a", {"x": 1}]}),
+    "column 'category': categories are objects in a list",
+)
+bad(
     "JSON ids that are objects in some rows",
     json_lines(lambda n, r: {**r, "user": {"id": 1} if n == 4 else "a"}),
     "line 5: user is an object|user.id",

@@ -355,7 +355,7 @@ def first_values(column: Column, items: np.ndarray, by: str = "|") -> dict[int, 
     filled = pc.fill_null(pc.list_value_length(column.values), 0).to_numpy() > 0
     first = _first(items, np.flatnonzero(filled))
     lists = column.values.take(pa.array(list(first.values()), pa.int64())).to_pylist()
-    return {item: [_number(v) for v in _leaves(values)] for item, values in zip(first, lists)}
+    return {item: [_number(v) for v in leaves(values)] for item, values in zip(first, lists)}
 
 
 def split_values(text: str, by: str = "|") -> list[str]:
@@ -372,11 +372,11 @@ def split_values(text: str, by: str = "|") -> list[str]:
     return [v for v in values if v not in MISSING and v != "(no genres listed)"]  # MovieLens says so
 
 
-def _leaves(values) -> list:
+def leaves(values) -> list:
     """Values of lists in lists."""
     if any(isinstance(v, dict) for v in values):
         raise DataError("categories are objects in a list; write their names, separated by '|'")
-    return [x for v in values for x in (_leaves(v) if isinstance(v, list) else [v]) if x is not None]
+    return [x for v in values for x in (leaves(v) if isinstance(v, list) else [v]) if x is not None]
 
 
 def _number(value) -> str | None:

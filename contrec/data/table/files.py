@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from ..interactions import DataError
+from .columns import leaves
 from .contents import read_bytes
 from .delimited import SEPARATORS, Delimited, open_text
 
@@ -141,7 +142,11 @@ class JsonFile:
             return pa.array(values)
         except (pa.ArrowException, TypeError, OverflowError, ValueError):  # mixed types, numbers beyond 64 bits
             if any(isinstance(v, list) for v in values):
-                return pa.array([None if v is None else [_text(x) for x in _leaves(v)] for v in values])
+                lists = [v if isinstance(v, list) or v is None else [v] for v in values]
+                try:
+                    return pa.array([None if v is None else [_text(x) for x in leaves(v)] for v in lists])
+                except DataError as error:
+                    raise DataError(f"{self.path}: column {name!r}: {error}") from None
             for row, value in enumerate(values):
                 if isinstance(value, dict):
                     raise DataError(
@@ -167,10 +172,6 @@ def _inner(record, parts: list[str]):
             return None
         record = record.get(part)
     return record
-
-
-def _leaves(value) -> list:
-    return [leaf for v in value for leaf in _leaves(v)] if isinstance(value, list) else [] if value is None else [value]
 
 
 def _text(value) -> str:
