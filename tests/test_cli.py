@@ -19,15 +19,15 @@ from contrec import cli, data, paths
 from contrec.cli import make, text
 from contrec.data import download, table
 from contrec.data.interactions import DataError
-from contrec.study import report, runner
-from contrec.study.parameters import parameters_of
-from contrec.study.runner import Outcome
+from contrec.report import notebooks, page
+from contrec.report.notebooks import Outcome
+from contrec.report.parameters import parameters_of
 
 
 @pytest.fixture
 def runs(monkeypatch):
     """A stand-in for the module of runs that keeps what it was asked."""
-    module = types.ModuleType("contrec.study.runs")
+    module = types.ModuleType("contrec.study.evaluating")
     module.asked = []
     frame = pd.DataFrame({"item": ["a", "b"], "score": [0.5, 1 / 3]})
 
@@ -55,9 +55,9 @@ def executed(monkeypatch, tmp_path):
         calls.append((parameters, out_dir))
         return [Outcome("00_a", out_dir / "00_a.ipynb", 1.0, parameters["dataset"] == "games" and "cell 1: E" or None)]
 
-    monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr(notebooks, "run_all", run_all)
     monkeypatch.setattr(data, "missing", lambda name, source, progress: [])
-    monkeypatch.setattr(report, "write", lambda folder, dataset, preset: folder / f"{dataset}-{preset}-report.html")
+    monkeypatch.setattr(page, "write", lambda folder, dataset, preset: folder / f"{dataset}-{preset}-report.html")
     return calls
 
 
@@ -136,7 +136,7 @@ def notebook(monkeypatch, tmp_path):
         asked.append((parameters, out_dir))
         return Outcome("03_own", out_dir / "03_own.ipynb", 60.0, "cell 2: E" if len(asked) > 1 else None)
 
-    monkeypatch.setattr(runner, "run_notebook", run_notebook)
+    monkeypatch.setattr(notebooks, "run_notebook", run_notebook)
     return str(tmp_path / "03_own.ipynb"), asked
 
 
@@ -187,7 +187,7 @@ def test_run_takes_a_file_and_its_columns_and_says_what_is_read(notebook, monkey
 
 def test_the_roles_of_columns_are_those_of_the_reader():
     assert tuple(make.PARAMETERS) == (*table.ROLES, *table.BESIDE)
-    assert set(make.PARAMETERS.values()) <= set(parameters_of(runner.find_notebook("10")))
+    assert set(make.PARAMETERS.values()) <= set(parameters_of(notebooks.find_notebook("10")))
 
 
 def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):
@@ -331,9 +331,9 @@ def test_a_defect_is_not_hidden(runs):
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     """As in `contrec runs | head -1`, with more lines than a pipe holds."""
     code = (
-        "import sys, types, pandas as pd; from contrec import cli; module = types.ModuleType('contrec.study.lookup');"
+        "import sys, types, pandas as pd; from contrec import cli; module = types.ModuleType('contrec.study.finished');"
         "module.list_runs = lambda: pd.DataFrame({'run': range(100_000)});"
-        "sys.modules['contrec.study.lookup'] = module; sys.exit(cli.main(['runs']))"
+        "sys.modules['contrec.study.finished'] = module; sys.exit(cli.main(['runs']))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
         command.stdout.readline()
@@ -406,7 +406,7 @@ def test_missing_notebook_packages_are_named(monkeypatch, capsys):
     def run_all(*args, **kwargs):
         raise ModuleNotFoundError("No module named 'papermill'", name="papermill")
 
-    monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr(notebooks, "run_all", run_all)
     assert cli.main(["study"]) == 2 and "papermill is not installed" in capsys.readouterr().err
 
 

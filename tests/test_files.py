@@ -256,7 +256,7 @@ def test_what_was_made_before_there_were_seals_is_read(folder):
 def test_tensors_of_a_full_disk_are_told(tmp_path, monkeypatch):
     from safetensors import SafetensorError
 
-    from contrec.study.store import save_tensors
+    from contrec.artifacts.store import save_tensors
 
     def full(*arguments, **settings):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")

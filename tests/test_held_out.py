@@ -103,11 +103,11 @@ def test_lightgcns_epoch_is_chosen_by_validation_cases(untrained, planted_split)
 
 
 def test_a_sweep_chooses_by_validation_users():
-    from contrec.study import sweep
+    from contrec.experiments.sweep.points import best
 
     points = [
         SimpleNamespace(x=x, done=True, metric=metrics.get)
         for x, metrics in ((0, {"validation": 0.3, "test": 0.1}), (1, {"validation": 0.2, "test": 0.9}))
     ]
-    assert sweep.best(points).x == 0
-    assert sweep.best([*points, SimpleNamespace(done=False)]) is None
+    assert best(points).x == 0
+    assert best([*points, SimpleNamespace(done=False)]) is None

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from contrec import baselines, data, embeddings, head_only, training
+from contrec import baselines, data, embeddings, training
 from contrec.controls import variants
 from contrec.data import core
 from contrec.data.facets import make_catalogue
 from contrec.data.interactions import DataError
 from contrec.data.splits import PROTOCOLS
-from contrec.head_only import Conditions, retrained
+from contrec.experiments.sweep import head_only
+from contrec.experiments.sweep.head_only import Conditions, retrained
 from contrec.language.prompts import WITHOUT_FACET
 from contrec.recommender import NO_FACET, Recommender
 

@@ -12,7 +12,7 @@ import torch
 from contrec import baselines, embeddings, memory
 from contrec.data.interactions import DataError
 from contrec.diffusion import Diffusion, DiffusionConfig, samplers
-from contrec.head_only import changed
+from contrec.experiments.sweep.head_only import changed
 from contrec.network import Network
 
 

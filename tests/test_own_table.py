@@ -12,7 +12,7 @@ from contrec.data.interactions import Cases
 from contrec.language.prompts import Z_START
 from contrec.recommender import Recommender
 from contrec.study import config as settings
-from contrec.study import fitting, lookup, runs
+from contrec.study import evaluating, finished, fitting
 from contrec.study.config import Config
 
 ODD_TITLE = f"A {Z_START} {{items}} {{category}} kite"
@@ -89,9 +89,9 @@ def test_the_command_line_trains_and_asks_it(file, monkeypatch, tmp_path, capsys
         "diffusion.n_blocks": 1, "training.epochs": 1, "training.cases_per_user": 1,
     }  # fmt: skip
     monkeypatch.setitem(settings.PRESETS, "tiny", small)
-    monkeypatch.setattr(runs, "FLOORS", ("popularity",))
+    monkeypatch.setattr(evaluating, "FLOORS", ("popularity",))
     assert cli.main(["study", "--datasets", "table", "--path", str(file)]) == 0
-    listed = lookup.list_runs()
+    listed = finished.list_runs()
     assert set(listed.dataset) == {"mine.csv"} and set(listed.label) > {"floor"}
     run = fitting.run_name(Config.from_parameters(dataset="table", path=file), 0)
     assert run in set(listed.run)
@@ -118,8 +118,8 @@ def strangers(run, file, folder, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "left out: 2 rows of items that the run does not know, and 1 users who have no others"
     assert len(printed) == 4 and "t9" not in printed[2].split()
-    own = lookup.recommend(run, history=["t9"], k=2)
-    found, _ = lookup.recommend_strangers(run, new, {"user": "who", "timestamp": "when"}, ["-b"], 2)
+    own = finished.recommend(run, history=["t9"], k=2)
+    found, _ = finished.recommend_strangers(run, new, {"user": "who", "timestamp": "when"}, ["-b"], 2)
     assert found.item.tolist() == own.item.tolist()
     out = folder / "strangers.csv"
     assert cli.main(["recommend", run, *named, "--all", "--out", str(out), "-k", "1"]) == 0

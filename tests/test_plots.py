@@ -11,7 +11,8 @@ import pytest
 matplotlib = pytest.importorskip("matplotlib", reason="figures need the extra [notebooks]")
 matplotlib.use("Agg")
 
-from contrec import plots, theme  # noqa: E402
+from contrec import plots  # noqa: E402
+from contrec.plots import theme  # noqa: E402
 
 
 @pytest.fixture

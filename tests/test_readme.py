@@ -7,7 +7,7 @@ import re
 import pytest
 
 from contrec import paths
-from contrec.study.claims import ledger
+from contrec.papers.claims import ledger
 
 README = (paths.root() / "README.md").read_text(encoding="utf-8")
 

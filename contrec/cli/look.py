@@ -34,7 +34,7 @@ def datasets(options) -> int:
 
 
 def runs(options) -> int:
-    from contrec.study.lookup import list_runs
+    from contrec.study.finished import list_runs
 
     found = list_runs()
     say(table(found) if len(found) else "no runs yet: contrec study makes some")
@@ -42,7 +42,7 @@ def runs(options) -> int:
 
 
 def claims(options) -> int:
-    from contrec.study import claims
+    from contrec.papers import claims
 
     frame = claims.ledger()
     say(claims.as_text(frame, max(100, shutil.get_terminal_size((150, 24)).columns), everything=options.all))
@@ -51,7 +51,7 @@ def claims(options) -> int:
 
 
 def compare(options) -> int:
-    from contrec.study.lookup import compare
+    from contrec.study.finished import compare
 
     say(table(compare(options.run_a, options.run_b)))
     return 0
@@ -65,7 +65,7 @@ def recommend(options) -> int:
         raise ValueError("--all needs --out FILE.parquet (or .csv)")
     if options.out is not None:
         _check_out(options.out)  # told now rather than after all users were asked
-    from contrec.study.lookup import recommend, recommend_strangers
+    from contrec.study.finished import recommend, recommend_strangers
 
     columns = columns_of(options, "-column")
     users = None if options.user is None else [options.user]
@@ -125,7 +125,7 @@ def bench(options) -> int:
         say(f"ratio={outcome.ratio:.2f}")
     differ = [stage for stage, outcome in outcomes.items() if not outcome.equal]
     if options.record and not differ:
-        from contrec.study.efficiency import record_bench
+        from contrec.experiments.efficiency.tables import record_bench
 
         record_bench(outcomes, options.device, time.perf_counter() - start)
     return fail(f"results differ in {', '.join(differ)}", 1) if differ else 0

@@ -19,8 +19,8 @@ PARAMETERS["items_id"] = "items_id_column"
 
 def study(options) -> int:
     from contrec.checks import positive
+    from contrec.report.notebooks import run_all
     from contrec.study.config import Config
-    from contrec.study.runner import run_all
 
     positive("processes", options.processes)
     positive("workers", options.workers)
@@ -64,7 +64,7 @@ def study(options) -> int:
         combinations = list(itertools.product(options.recipes, options.seeds, options.models))
         first = options.no_notebooks or options.record or own_file or options.processes > 1
         if first or len(combinations) > 1:
-            from contrec.study.runs import train_runs
+            from contrec.study.evaluating import train_runs
 
             found = train_runs(
                 dataset=dataset,
@@ -173,7 +173,7 @@ def _study_folder(dataset: str, preset: str) -> Path:
 
 
 def _write_report(dataset: str, preset: str) -> None:
-    from contrec.study.report import write
+    from contrec.report.page import write
 
     say(f"report, one page to look at: {write(_study_folder(dataset, preset), dataset, preset)}")
 
@@ -192,10 +192,10 @@ def report(options) -> int:
 
 
 def _grid(options) -> int:
-    from contrec.study import grid
+    from contrec.experiments.baselines import cells
 
     splits = None if options.split is None else [options.split]
-    return _fill(grid, grid.cells(options.datasets, options.models, options.seeds, splits), options)
+    return _fill(cells, cells.cells(options.datasets, options.models, options.seeds, splits), options)
 
 
 def _fill(kind, wanted: list, options) -> int:
@@ -211,19 +211,19 @@ def _fill(kind, wanted: list, options) -> int:
 
 
 def _ablation(options) -> int:
-    from contrec.study import ablation
+    from contrec.experiments.ablation import cells
 
-    full = ablation.studies(
+    full = cells.studies(
         options.datasets or ["planted"], options.models or ["deftrec"], options.recipes or ["paper"],
         preset=options.preset, source=options.source,
         split="leave_one_out" if options.split is None else options.split, seeds=options.seeds or [0],
     )  # fmt: skip
-    return _fill(ablation, [cell for config in full for cell in ablation.cells(config, options.arms)], options)
+    return _fill(cells, [cell for config in full for cell in cells.cells(config, options.arms)], options)
 
 
 def search(options) -> int:
     from contrec.checks import positive
-    from contrec.study import search
+    from contrec.experiments.baselines import search
 
     positive("trials", options.trials)
     positive("workers", options.workers)
@@ -237,7 +237,7 @@ def search(options) -> int:
 
 def sweep(options) -> int:
     from contrec.checks import positive
-    from contrec.study import sweep, sweep_tables
+    from contrec.experiments.sweep import points, tables
     from contrec.study.config import Config
 
     positive("workers", options.workers)
@@ -247,29 +247,29 @@ def sweep(options) -> int:
         )
         for dataset in options.datasets
     ]
-    asked = [sweep.checked(config, options.parameters) for config in configs]  # all of them before the first training
+    asked = [points.checked(config, options.parameters) for config in configs]  # all of them before the first training
     check_ready(configs)
     for config, parameters in zip(configs, asked, strict=True):
         if options.slurm:
-            jobs = sweep.submit(config, parameters, options.workers)
+            jobs = points.submit(config, parameters, options.workers)
             say(f"{config.dataset}: jobs {', '.join(job.job_id for job in jobs)}; the same command without --slurm")
             say("shows what they have found, and helps them where something is left")
             continue
         try:
-            sweep.fill(config, parameters, workers=options.workers, say=say)
+            points.fill(config, parameters, workers=options.workers, say=say)
         finally:
-            found = sweep_tables.sweep_results(config, parameters)
+            found = tables.sweep_results(config, parameters)
             if len(found):
-                say(table(sweep_tables.sweep_table(config, found, sweep_tables.sweep_evaluations(config, parameters))))
+                say(table(tables.sweep_table(config, found, tables.sweep_evaluations(config, parameters))))
             if options.record and len(found):
-                say(str(sweep_tables.record(config, parameters)))
+                say(str(tables.record(config, parameters)))
     return 0
 
 
 def run(options) -> int:
+    from contrec.report.notebooks import find_notebook, run_notebook
+    from contrec.report.parameters import read_parameters
     from contrec.study.config import Config
-    from contrec.study.parameters import read_parameters
-    from contrec.study.runner import find_notebook, run_notebook
 
     source = find_notebook(options.notebook)
     columns = columns_of(options)

@@ -7,8 +7,8 @@ from contrec.plots.paths import denoising_path, tokens
 from contrec.plots.plane import arrows, clouds, walks
 from contrec.plots.ranking import ranking_intervals, unseen_users
 from contrec.plots.reconstruction import reconstruction
+from contrec.plots.theme import save
 from contrec.plots.training import channel_variance, loss_curves
-from contrec.theme import save
 
 __all__ = [
     "arrows", "channel_variance", "clouds", "cost_by_part", "cost_curves", "denoising_path", "differences",

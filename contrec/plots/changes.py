@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from contrec.plots.common import BOOTSTRAP, add_subtitle, marker_fill, need, themed
-from contrec.theme import BLACK, BLUE, GREEN, GREY, METHODS, VERMILLION, new, plain
+from contrec.plots.theme import BLACK, BLUE, GREEN, GREY, METHODS, VERMILLION, new, plain
 
 
 @themed

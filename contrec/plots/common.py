@@ -8,7 +8,7 @@ import textwrap
 import matplotlib
 import pandas as pd
 
-from contrec.theme import THEME, plain
+from contrec.plots.theme import THEME, plain
 
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 BOOTSTRAP = "95 % bootstrap over users"

@@ -6,7 +6,7 @@ import matplotlib
 import pandas as pd
 
 from contrec.plots.common import BOOTSTRAP, add_subtitle, marker_fill, need, themed
-from contrec.theme import BLACK, GREY, METHODS, VERMILLION, new, plain, style
+from contrec.plots.theme import BLACK, GREY, METHODS, VERMILLION, new, plain, style
 
 
 @themed
@@ -14,8 +14,9 @@ def cost_by_part(costs: pd.DataFrame, *, subtitle: str = ""):
     """Seconds of one batch by part (the kind of Table 4, ContRec): a row per part, a marker per layout, log axis.
 
     Args:
-        costs: columns layout ("published", or as :func:`contrec.bench.inference.split_by_part` names them), part,
-            seconds. "total" is added where a layout lacks it.
+        costs: columns layout ("published", or as
+            :func:`contrec.experiments.efficiency.inference.split_by_part` names them), part, seconds. "total" is added
+            where a layout lacks it.
         subtitle: dataset, preset, machine.
 
     Returns:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from contrec.plots.common import add_subtitle, need, themed
-from contrec.theme import DATASETS, GREY, new
+from contrec.plots.theme import DATASETS, GREY, new
 
 
 @themed

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from contrec.plots.common import add_subtitle, themed
-from contrec.theme import BLACK, METHODS, VERMILLION, new, plain
+from contrec.plots.theme import BLACK, METHODS, VERMILLION, new, plain
 
 
 @themed

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from contrec.plots.common import themed
-from contrec.theme import BLACK, BLUE, COLUMN, VERMILLION, new, plain
+from contrec.plots.theme import BLACK, BLUE, COLUMN, VERMILLION, new, plain
 
 
 @themed

@@ -8,7 +8,7 @@ import matplotlib
 import pandas as pd
 
 from contrec.plots.common import BOOTSTRAP, add_subtitle, marker_fill, need, themed
-from contrec.theme import BLACK, GREY, METHODS, VERMILLION, group, new, rank_order, style
+from contrec.plots.theme import BLACK, GREY, METHODS, VERMILLION, group, new, rank_order, style
 
 
 @themed

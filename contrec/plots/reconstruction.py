@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from contrec.plots.common import LINES, add_subtitle, need, themed
-from contrec.theme import BLACK, new, style
+from contrec.plots.theme import BLACK, new, style
 
 RATE_PANELS = {  # column: title, in the figure of the reconstruction
     "mse": "(b) held-out MSE", "cosine": "(b) held-out cosine", "overlap": "(c) neighbours kept",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from contrec.plots.common import LINES, add_subtitle, need, themed
-from contrec.theme import new, rank_order, style
+from contrec.plots.theme import new, rank_order, style
 
 
 @themed

@@ -1,9 +1,10 @@
 """The study around the model: settings, artifacts, provenance, notebooks and tables. Notebooks import from here."""
 
-from contrec.study.browser import Browser
-from contrec.study.browser_state import BrowserState
-from contrec.study.case_pages import case_study
-from contrec.study.cases import (
+from contrec.experiments.baselines.cells import cells_of, evaluations, fill, overview, paired, spread
+from contrec.experiments.baselines.cells import results as grid_results
+from contrec.experiments.baselines.search import chosen_table
+from contrec.experiments.cases.pages import case_study
+from contrec.experiments.cases.rules import (
     case_evaluations,
     case_ranks,
     chosen_cases,
@@ -12,8 +13,9 @@ from contrec.study.cases import (
     recorded_shift,
     shift_table,
 )
-from contrec.study.config import Config, recipe_table
-from contrec.study.efficiency import (
+from contrec.experiments.cases.state import BrowserState
+from contrec.experiments.cases.widgets import Browser
+from contrec.experiments.efficiency.tables import (
     batch_cost,
     bench_table,
     beside,
@@ -25,16 +27,10 @@ from contrec.study.efficiency import (
     record_costs,
     sampling_cost,
 )
-from contrec.study.fitting import fitted, load_split
-from contrec.study.grid import cells_of, evaluations, fill, overview, paired, spread
-from contrec.study.grid import results as grid_results
-from contrec.study.printed_cases import printed_cells, printed_sequences, released_games
-from contrec.study.runs import evaluated, floor, results, train_runs
-from contrec.study.search import chosen_table
-from contrec.study.sweep import checked as sweep_checked
-from contrec.study.sweep import fill as fill_sweep
-from contrec.study.sweep import within_reach as sweep_within_reach
-from contrec.study.sweep_tables import (
+from contrec.experiments.sweep.points import checked as sweep_checked
+from contrec.experiments.sweep.points import fill as fill_sweep
+from contrec.experiments.sweep.points import within_reach as sweep_within_reach
+from contrec.experiments.sweep.tables import (
     parameter_table,
     recorded_sweep,
     recorded_sweeps,
@@ -43,8 +39,7 @@ from contrec.study.sweep_tables import (
     sweep_results,
     sweep_table,
 )
-from contrec.study.tables import comparison, forest, headline, ranking, ranking_table, seen_kept
-from contrec.study.unseen import (
+from contrec.experiments.unseen import (
     recorded_runs,
     served,
     unseen_gaps,
@@ -56,7 +51,11 @@ from contrec.study.unseen import (
     user_lengths,
     whole_hits,
 )
-from contrec.study.views import (
+from contrec.papers.table7 import printed_cells, printed_sequences, released_games
+from contrec.study.config import Config, recipe_table
+from contrec.study.evaluating import evaluated, floor, results, train_runs
+from contrec.study.fitting import fitted, load_split
+from contrec.study.show import (
     catalogue_table,
     channel_variances,
     epoch_table,
@@ -78,6 +77,7 @@ from contrec.study.views import (
     tokenizer_health,
     tokens_of,
 )
+from contrec.study.tables import comparison, forest, headline, ranking, ranking_table, seen_kept
 
 __all__ = [
     "Browser", "BrowserState", "Config", "batch_cost", "bench_table", "beside", "case_evaluations", "case_ranks",

@@ -65,7 +65,7 @@ _DEFTREC = {
     "training.dispersion_weight": 0.0,
     "training.weight_decay": 1e-5,  # Appendix C
 }
-# What both released codes do; contrec.study.released lists every difference, with those that are not rebuilt
+# What both released codes do; contrec.papers.released_code lists every difference, with those that are not rebuilt
 _RELEASED = {
     "inputs": "lightgcn",
     "embeddings": {"propagate": False, "standardise": False},

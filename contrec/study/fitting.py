@@ -15,14 +15,15 @@ from pathlib import Path
 import torch
 
 from contrec import data, embeddings, paths
+from contrec.artifacts import provenance
+from contrec.artifacts.stages import stage_version
+from contrec.artifacts.store import CHECKPOINTS, Store, load_tensors, save_tensors
 from contrec.checks import in_range, positive
 from contrec.files import write_json
 from contrec.network import config_from_dict
 from contrec.recommender import Recommender
-from contrec.study import parallel, provenance
+from contrec.study import parallel
 from contrec.study.config import Config
-from contrec.study.stages import stage_version
-from contrec.study.store import CHECKPOINTS, Store, load_tensors, save_tensors
 
 
 def store() -> Store:

@@ -7,11 +7,11 @@ from functools import lru_cache
 import pandas as pd
 
 from contrec import paths
-from contrec.study import stale
-from contrec.study.grid import MODELS
-from contrec.study.published import published, verdict
-from contrec.study.ranks import read_table
-from contrec.study.runs import COLUMNS, INSIDE, SEEN
+from contrec.artifacts import stale
+from contrec.experiments.baselines.cells import MODELS
+from contrec.papers.published import published, verdict
+from contrec.study.evaluating import COLUMNS, INSIDE, SEEN
+from contrec.study.recording import read_table
 
 METRICS = ("HR@10", "HR@20", "NDCG@10", "NDCG@20")
 # Dataset -> the papers that print a Table 2 row for its files, and their name for it. ContRec's released Beauty files
@@ -67,7 +67,7 @@ def best_first(results: pd.DataFrame) -> pd.DataFrame:
 def reproduced() -> pd.DataFrame:
     """All rows of ``data/reproduced/*.csv`` but those of ablations and sweeps; empty where nothing was recorded yet.
 
-    The column ``stale`` says which rows are to be recorded again (:mod:`contrec.study.stale`).
+    The column ``stale`` says which rows are to be recorded again (:mod:`contrec.artifacts.stale`).
 
     The floors of a ContRec run are left out where the grid of baselines has recorded the same dataset and split: there
     they have the settings of the search.

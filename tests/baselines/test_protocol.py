@@ -7,7 +7,7 @@ from contrec import baselines, data
 from contrec.baselines import REGISTRY, make
 from contrec.data.interactions import Cases, DataError
 from contrec.evaluation import evaluate
-from contrec.study import search
+from contrec.experiments.baselines import search
 from tests.baselines.test_floors import make_split
 
 ALL = [name for name in REGISTRY if name != "oracle"]

@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from contrec import paths
-from contrec.study import report
+from contrec.report import page
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 HOSTILE = "<script>window.hit = 1</script><img src='http://127.0.0.1:9/x.png' onerror='window.hit = 1'>"
@@ -72,7 +72,7 @@ def file(tmp_path_factory):
         notebook["cells"] += [heading, tagged] if source.stem == "00_quickstart" else []
         (folder / source.name).write_text(json.dumps(notebook), encoding="utf-8")
         (folder / f"{source.stem}.html").write_text("<title>executed</title>")
-    return report.write(folder, "planted", "tiny")
+    return page.write(folder, "planted", "tiny")
 
 
 @pytest.fixture

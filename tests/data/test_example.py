@@ -7,7 +7,7 @@ import pytest
 
 from contrec import data
 from contrec.data import example
-from contrec.study import views
+from contrec.study import show
 from contrec.study.config import Config
 
 
@@ -52,7 +52,7 @@ def test_a_missing_file_is_a_problem_too(tmp_path):
 
 
 def test_statistics_are_those_of_the_file(file):
-    found = views.measured_statistics(Config.from_parameters(dataset="table", path=file)).iloc[0]
+    found = show.measured_statistics(Config.from_parameters(dataset="table", path=file)).iloc[0]
     assert found.users == 150 and found["items"] == 80 and found.interactions == len(file.read_text().splitlines()) - 1
 
 
@@ -61,7 +61,7 @@ def test_an_exported_recommender_takes_the_place_of_an_earlier_one(fitted, tmp_p
 
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
     for _ in range(2):
-        folder = views.export(fitted, "mine")
+        folder = show.export(fitted, "mine")
     items = list(fitted.catalogue.item_ids[:2])
     again = Recommender.load(folder).recommend(history=items, k=3)
     assert again.equals(fitted.recommend(history=items, k=3)) and folder.parent.parent == tmp_path

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 
 from contrec import paths
-from contrec.study.parameters import declared, parameters_of
-from contrec.study.runner import all_notebooks
+from contrec.report.parameters import declared, parameters_of
+from contrec.report.notebooks import all_notebooks
 
 NOTEBOOKS = all_notebooks()
 SHOWS_TEXTS = ("09_case_studies", "10_your_own_data")  # ids, titles and messages from outside in tables of their own

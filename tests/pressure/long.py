@@ -39,43 +39,45 @@ def prepare() -> None:
     import torch
 
     from contrec import data, paths
-    from contrec.study import config, fitting, provenance, runs, search
+    from contrec.artifacts import provenance
+    from contrec.experiments.baselines import search
+    from contrec.study import config, evaluating, fitting
 
     torch.set_num_threads(1)
     split = data.split(*data.load("planted", n_users=60, n_items=64))
     config.PRESETS["tiny"] = SMALL
     fitting._split = lambda *_: split
-    runs.FLOORS = FLOORS
+    evaluating.FLOORS = FLOORS
     search.TINY["mf"] = {"dim": 8, "epochs": 3, "batch_size": 256}
     provenance.revision = lambda folder=None: {"commit": None, "clean": None}
     paths.reproduced = lambda: paths.artifacts() / "reproduced"
 
 
 def study():
-    from contrec.study import runs
+    from contrec.study import evaluating
 
-    rows = runs.train_runs("planted", None, "leave_one_out", "tiny", ["paper"], [0], write=True)
+    rows = evaluating.train_runs("planted", None, "leave_one_out", "tiny", ["paper"], [0], write=True)
     return rows.to_csv()
 
 
 def listed():
-    from contrec.study import lookup
+    from contrec.study import finished
 
-    return lookup.list_runs().drop(columns="minutes").to_csv()
+    return finished.list_runs().drop(columns="minutes").to_csv()
 
 
 def compared():
-    from contrec.study import Config, fitting, lookup
+    from contrec.study import Config, finished, fitting
 
     run = fitting.run_name(Config.from_parameters(recipe="paper"), 0)
-    return lookup.compare(run, f"{run}:contrec/direct-head").to_csv()
+    return finished.compare(run, f"{run}:contrec/direct-head").to_csv()
 
 
 def asked():
-    from contrec.study import Config, fitting, lookup
+    from contrec.study import Config, finished, fitting
 
     run = fitting.run_name(Config.from_parameters(recipe="paper"), 0)
-    return lookup.recommend(run, all=True, k=3).to_csv()
+    return finished.recommend(run, all=True, k=3).to_csv()
 
 
 def shown():

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
-from contrec import theme
+from contrec.artifacts import provenance
+from contrec.artifacts.store import Store
 from contrec.evaluation import Evaluation
 from contrec.files import Damaged
+from contrec.plots import theme
 from contrec.recommender import Recommender
-from contrec.study import Config, fitting, lookup, provenance, ranks, runs, views
-from contrec.study.store import Store
+from contrec.study import Config, evaluating, finished, fitting, recording, show
 
 spec = importlib.util.spec_from_file_location("faults", Path(__file__).with_name("faults.py"))
 faults = importlib.util.module_from_spec(spec)
@@ -95,13 +96,13 @@ def evaluation(shift: float) -> Evaluation:
 def write_results(folder: Path, version: int) -> None:
     kept = [(("ease", seed), evaluation(1.0 + version)) for seed in (0, 1)]
     rows = pd.concat([e.to_frame(10).assign(model=model, seed=seed) for (model, seed), e in kept])
-    ranks.write_results(folder / "x.csv", rows, kept, provenance.record({"version": version}, dataset="none"))
+    recording.write_results(folder / "x.csv", rows, kept, provenance.record({"version": version}, dataset="none"))
 
 
 def save_figure(folder: Path, version: int) -> None:
     figure, axes = theme.new()
     axes.plot([0, version])
-    views.save_figure(figure, "x", pd.DataFrame({"v": [version]}), Config.from_parameters(seeds=[version]), "01", "alt")
+    show.save_figure(figure, "x", pd.DataFrame({"v": [version]}), Config.from_parameters(seeds=[version]), "01", "alt")
 
 
 def export(folder: Path, version: int) -> None:
@@ -113,14 +114,14 @@ def export(folder: Path, version: int) -> None:
             for name in "ab":
                 (folder / name).write_text(str(version))
 
-    views.export(Model(), "x")
+    show.export(Model(), "x")
 
 
 @pytest.fixture
 def places(monkeypatch, tmp_path, planted_split):
-    monkeypatch.setattr(views.paths, "figures", lambda: tmp_path / "now")
-    monkeypatch.setattr(views.paths, "artifacts", lambda: tmp_path / "now")
-    monkeypatch.setattr(views, "load_split", lambda config: planted_split)
+    monkeypatch.setattr(show.paths, "figures", lambda: tmp_path / "now")
+    monkeypatch.setattr(show.paths, "artifacts", lambda: tmp_path / "now")
+    monkeypatch.setattr(show, "load_split", lambda config: planted_split)
     monkeypatch.setattr(provenance, "revision", lambda: {"commit": None, "clean": None})
 
 
@@ -169,20 +170,22 @@ def floors(planted_split, tmp_path_factory):
         patch.setattr(fitting, "_split", lambda *_: planted_split)
         patch.setenv("CONTREC_ARTIFACTS", str(root))
         config = Config.from_parameters()
-        names = [runs.floor(config, name).name for name in ("popularity", "transitions")]
+        names = [evaluating.floor(config, name).name for name in ("popularity", "transitions")]
         yield patch, root, config, names, [question(config, names) for question in QUESTIONS]
 
 
 def listed(config, names) -> str:
-    return lookup.list_runs().to_csv()
+    return finished.list_runs().to_csv()
 
 
 def compared(config, names) -> str:
-    return lookup.compare(*names).to_csv()
+    return finished.compare(*names).to_csv()
 
 
 def recorded(config, names) -> str:
-    made = [runs.rows_of(config, runs.floor(config, name), 0, "", "") for name in ("popularity", "transitions")]
+    made = [
+        evaluating.rows_of(config, evaluating.floor(config, name), 0, "", "") for name in ("popularity", "transitions")
+    ]
     return pd.concat(made).drop(columns="revision").to_csv()
 
 
@@ -212,7 +215,7 @@ def test_a_damaged_file_is_told_with_its_path_and_the_cure(floors, tmp_path, kin
             damaged = (tmp_path / file.name / file).parent
             for question, answer in zip(QUESTIONS, answers, strict=True):
                 assert outcome(question, config, names, answer, damaged) == "told", (file, question)
-            others = lookup.list_runs().set_index("run")
+            others = finished.list_runs().set_index("run")
             assert others.loc[names[1], "model"] == "transitions"  # goes on with the rest
             shutil.rmtree(damaged)
             recorded(config, names)  # made anew

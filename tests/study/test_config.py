@@ -9,10 +9,10 @@ from dataclasses import asdict
 
 import pytest
 
+from contrec.artifacts.fingerprint import canonical_json, fingerprint
 from contrec.network import RecommenderConfig
 from contrec.study import config as tables
 from contrec.study.config import PRESETS, RECIPES, STAGES, Config, apply, recipe_table
-from contrec.study.store import canonical_json, fingerprint
 
 make = Config.from_parameters
 
@@ -108,7 +108,7 @@ def test_fingerprint_names_settings_on_every_machine():
     assert fingerprint(asdict(make(text_bonus=0.0))) == fingerprint(asdict(make(text_bonus=0)))
     # another process, another hash seed
     code = (
-        "from dataclasses import asdict; from contrec.study.config import Config; from contrec.study.store import "
+        "from dataclasses import asdict; from contrec.study.config import Config; from contrec.artifacts.store import "
         "fingerprint; print(fingerprint(asdict(Config.from_parameters())))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == one

@@ -4,7 +4,7 @@ import pandas as pd
 
 from contrec import paths
 from contrec.study import tables
-from contrec.study.runs import COLUMNS
+from contrec.study.evaluating import COLUMNS
 
 
 def test_a_record_that_changed_is_read_anew(tmp_path, monkeypatch):

@@ -1,0 +1,211 @@
+"""What the ablation found: each arm against its full model on the same users, beside DeftRec's Table 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from contrec.artifacts import stale
+from contrec.evaluation import Evaluation, paired_bootstrap
+from contrec.evaluation.significance import bootstrap_means
+from contrec.experiments.ablation.arms import everything, why_not
+from contrec.experiments.ablation.cells import Cell, recorded
+from contrec.papers.published import published
+from contrec.study import evaluating
+from contrec.study.config import Config
+
+METRICS = ("HR@10", "NDCG@10")
+DRAWS = 2000  # of users, for each difference
+# Model -> whose recorded rows stand beside a run on the planted catalogue
+SHOWN = {"contrec": ("lastfm", "released"), "deftrec": ("software", "released")}
+Kept = Mapping[tuple[str, int], Evaluation]  # arm and seed -> its evaluation
+
+
+def controls(wanted: Sequence[Cell]) -> pd.DataFrame:
+    """Metrics of the full run and its controls (a row each, seeds averaged), as ``tables.ranking_table`` wants them."""
+    full = [c for c in wanted if c.arm.name == "full" and c.done]
+    frames = [evaluating.rows_of(c.full, c.folder, c.seed, c.full.recipe, c.full.preset) for c in full]
+    if not frames:
+        return pd.DataFrame(columns=evaluating.COLUMNS)
+    found = pd.concat(frames, ignore_index=True)
+    return found.assign(model=found.model.str.replace("^contrec", full[0].full.model, regex=True))
+
+
+def printed(model: str, dataset: str, metric: str) -> dict[str, float]:
+    """Arm -> what DeftRec's Table 5 prints; empty for another model or dataset."""
+    table = published("deftrec_table5")
+    own = table[(table.dataset == dataset) & (table.metric == metric) & (table.paper == model)]
+    return {model.partition("/")[2] or "full": value for model, value in zip(own.model, own.value, strict=True)}
+
+
+def printed_differences() -> pd.DataFrame:
+    """Table 5, DeftRec, as differences from its Full in points: a row per arm as printed, dataset and metric above."""
+    table = published("deftrec_table5").pivot(index="row", columns=["dataset", "metric"], values="value")
+    table = table.loc[published("deftrec_table5").row.unique()]
+    return (100 * (table - table.loc["Full"])).drop("Full").rename_axis(index=None, columns=[None, None])
+
+
+def compared(full: Config, kept: Kept, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """Every arm against its full model on the same users, beside what is printed.
+
+    Args:
+        full: the full model.
+        kept: from :func:`evaluations` or :func:`recorded`; a model's seeds are averaged user by user. A difference is
+            taken over the seeds that both have.
+
+    Returns:
+        A row per metric and arm: arm, group, label, metric; value, low, high (95 % bootstrap over users), n (seeds);
+        difference from the full model in percentage points, diff_low, diff_high, p (paired bootstrap over users),
+        p_holm (for so many arms), seed_sd (s.d. of the difference over training seeds, NaN for one); published,
+        published_difference (points); verdict. NaN where nothing was run or printed.
+    """
+    rows = []
+    for metric in metrics:
+        in_print, own = printed(full.model, full.dataset, metric), []
+        for arm in everything(full):
+            why = why_not(full, arm)
+            if why and arm.name not in in_print:
+                continue
+            row = {"arm": arm.name, "group": arm.group, "label": arm.label, "metric": metric}
+            row |= _against_full(arm.name, kept, metric)
+            row["published"] = in_print.get(arm.name, np.nan)
+            row["published_difference"] = 100 * (row["published"] - in_print.get("full", np.nan))
+            row["verdict"] = why or ("" if arm.name == "full" and row["n"] else _verdict(row))
+            own.append(row)
+        frame = pd.DataFrame(own)
+        frame.insert(frame.columns.get_loc("p") + 1, "p_holm", holm(frame.p))
+        rows.append(frame)
+    return pd.concat(rows, ignore_index=True)
+
+
+def _against_full(name: str, kept: Kept, metric: str) -> dict:
+    own = {seed: e for (arm, seed), e in kept.items() if arm == name}
+    whole = {seed: e for (arm, seed), e in kept.items() if arm == "full"}
+    empty = ("value", "low", "high", "difference", "diff_low", "diff_high", "p", "seed_sd")
+    row = dict.fromkeys(empty[:3], np.nan) | {"n": len(own)} | dict.fromkeys(empty[3:], np.nan)
+    if own:
+        values = np.mean([e.per_user(metric) for e in own.values()], axis=0)
+        row["value"] = values.mean()
+        row["low"], row["high"] = np.percentile(bootstrap_means(values[:, None]), [2.5, 97.5])
+    row["stale"] = stale.among(own.values())
+    both = sorted(own.keys() & whole.keys())
+    row["n_paired"] = len(both)
+    if both and name != "full":
+        found = paired_bootstrap([own[s] for s in both], [whole[s] for s in both], metric, DRAWS)
+        row["difference"], row["p"] = found["difference"], found["p"]
+        row["diff_low"], row["diff_high"] = found["interval"]
+        each = [100 * (own[s].metrics()[metric] - whole[s].metrics()[metric]) for s in both]
+        row["seed_sd"] = float(np.std(each, ddof=1)) if len(both) > 1 else np.nan
+    return row
+
+
+def _verdict(row: dict) -> str:
+    """Is the difference outside noise, and has it the printed sign?
+
+    Outside noise: the interval over users holds no zero and, with several seeds, the difference is more than two
+    standard errors of its mean over seeds.
+    """
+    difference = row["difference"]
+    if np.isnan(difference):
+        return "not run"
+    clear = row["diff_low"] > 0 or row["diff_high"] < 0
+    if not np.isnan(row["seed_sd"]):
+        clear &= abs(difference) > 2 * row["seed_sd"] / row["n_paired"] ** 0.5
+    word = ("lower" if difference < 0 else "higher") if clear else "within noise"
+    if np.isnan(row["published_difference"]):
+        return word
+    same = np.sign(difference) == np.sign(row["published_difference"])
+    return f"{word}, sign {'as' if same else 'not as'} printed"
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """p values corrected for their number (Holm, 1979); NaN stay NaN."""
+    order = p.dropna().sort_values()
+    factors = np.arange(len(order), 0, -1)
+    return (order * factors).cummax().clip(upper=1.0).reindex(p.index)
+
+
+def ablation_table(frame: pd.DataFrame, metric: str = "HR@10") -> pd.DataFrame:
+    """The comparison as a page shows it: arms that were run or printed, by group; differences in percentage points."""
+    own = frame[(frame.metric == metric) & ((frame.n > 0) | frame.published.notna())]
+    in_print = own.published.notna().any()
+    rows = []
+    for r in own.itertuples():
+        value = stale.shown(_number(r.value, r.low, r.high, "{:.4f}"), r.stale)
+        row = {"group": r.group, "arm": r.label, metric: value}
+        row["difference"] = _points(r.difference, r.diff_low, r.diff_high)
+        row |= {"p": _number(r.p, shown="{:.3f}"), "p, Holm": _number(r.p_holm, shown="{:.3f}"), "seeds": r.n or ""}
+        if in_print:
+            row["published"] = _number(r.published)
+            row["published difference"] = _points(r.published_difference or np.nan)
+        rows.append({**row, "verdict": r.verdict})
+    return pd.DataFrame(rows)
+
+
+def _number(value: float, low: float = np.nan, high: float = np.nan, shown: str = "{:.4f}") -> str:
+    if np.isnan(value):
+        return ""
+    return shown.format(value) + ("" if np.isnan(low) else f" [{shown.format(low)}, {shown.format(high)}]")
+
+
+def _points(value: float, low: float = np.nan, high: float = np.nan) -> str:
+    return _number(value, low, high, "{:+.2f}")
+
+
+def drawn(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Differences of ``kind`` ("this run", "reproduced") and the published ones, for ``plots.differences``."""
+    own = frame[frame.difference.notna()].assign(kind=kind, low=frame.diff_low, high=frame.diff_high)
+    told = frame[frame.published_difference.notna() & (frame.arm != "full")]
+    told = told.assign(kind="published", difference=told.published_difference, low=np.nan, high=np.nan)
+    columns = ["group", "label", "metric", "kind", "difference", "low", "high"]
+    both = pd.concat([own[columns], told[columns]])
+    return both.sort_index(kind="stable").reset_index(drop=True)  # in the order of the arms
+
+
+def recorded_studies(full: Config) -> list[Config]:
+    """The studies whose recorded rows stand beside this one's, its own recipe first; for the planted catalogue those
+    on the dataset in ``SHOWN``. Their seeds are the recorded ones.
+
+    On preset laptop where this one is tiny. Where nothing is recorded, that of recipe paper, of which nothing was run.
+    """
+    dataset, source = SHOWN[full.model] if full.dataset == "planted" else (full.dataset, full.source)
+    preset = "laptop" if full.preset == "tiny" else full.preset
+    studies = {
+        recipe: Config.from_parameters(
+            full.model, recipe, preset, dataset=dataset, source=source, split=full.split, seeds=full.seeds
+        )
+        for recipe in dict.fromkeys((full.recipe, "paper", "tuned", "released"))
+    }
+    seeds = {recipe: tuple(sorted({seed for _, seed in recorded(study)})) for recipe, study in studies.items()}
+    found = [replace(study, seeds=seeds[recipe]) for recipe, study in studies.items() if seeds[recipe]]
+    return found or [studies["paper"]]
+
+
+def headline(full: Config, kept: Kept, metric: str = "HR@10") -> pd.DataFrame:
+    """Arms that were printed or run: published | reproduced | this run; differences from the full model in points.
+
+    Reproduced is what each of :func:`recorded_studies` has in ``data/reproduced``, with a verdict; "not run" where it
+    has nothing.
+    """
+    beside = recorded_studies(full)
+    in_print = pd.Series(printed(full.model, beside[0].dataset, metric), dtype=float)
+    away = (100 * (in_print - in_print.get("full", np.nan))).drop("full", errors="ignore")
+    table = pd.DataFrame({"arm": {arm.name: arm.label for arm in everything(full)}})
+    table["published"], table["published difference"] = in_print.map(_number), away.map(_points)
+    wanted = set(in_print.index)
+    for study in beside:
+        own = compared(study, recorded(study), (metric,)).set_index("arm")
+        values = [stale.shown(f"{r.value:.4f} (n={r.n})", r.stale) if r.n else "not run" for r in own.itertuples()]
+        table[f"reproduced ({study.dataset}, {study.recipe})"] = pd.Series(values, own.index)
+        apart = [_points(r.difference, r.diff_low, r.diff_high) for r in own.itertuples()]
+        table[f"difference, {study.recipe}"] = pd.Series(apart, own.index)
+        table[f"verdict, {study.recipe}"] = own.verdict
+        wanted |= set(own.index[own.n > 0])
+    here = compared(full, kept, (metric,)).set_index("arm").query("n > 0").value
+    ours = f"this run ({full.dataset}, {full.recipe})"
+    table[ours] = here.map(_number)
+    table = table[table.index.isin(wanted | set(here.index))].reset_index(drop=True)
+    return table.fillna({"published": "-", ours: "not run"}).fillna("")

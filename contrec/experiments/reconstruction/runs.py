@@ -1,0 +1,311 @@
+"""The reconstruction comparison as a study: runs under their fingerprints, on several processes, and their tables."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from contrec import paths
+from contrec.artifacts import provenance
+from contrec.artifacts.stages import stage_version
+from contrec.artifacts.store import load_tensors, save_tensors
+from contrec.bench.harness import one_thread
+from contrec.checks import one_of
+from contrec.data import planted
+from contrec.data.interactions import Cases
+from contrec.evaluation import evaluate
+from contrec.experiments.reconstruction import peers
+from contrec.experiments.reconstruction.peers import FAMILIES, Budget, Peer, Result
+from contrec.study import parallel
+from contrec.study.config import Config
+from contrec.study.fitting import base_embeddings, data_key, embeddings_key, load_split, store
+
+INPUTS = ("lightgcn", "text", "fused")
+RATES = {"planted": (4, 8, 16, 32), "": (16, 32, 64, 128, 256)}  # bits; the planted world has 8 dimensions
+BITS_PER_CODE = {"planted": 4, "": 8}
+BUDGETS = {"tiny": Budget(width=64, steps=150, batch_size=64, lr=3e-3), "laptop": Budget()}
+CONTINUOUS = ("autoencoder", "vae", "sigma_vae", "diffusion/one-step", "diffusion/sampled")
+QUANTIZED = ("vq", "rq", "mq")
+NO_NOISE = 1e9  # stands for the infinite rate of a channel without noise
+USERS = 2000  # at most so many test cases for the fixed ranker, the same ones every time
+
+
+def rates(config: Config) -> tuple[int, ...]:
+    """Bits at which the peers of a dataset are compared."""
+    return RATES.get(config.dataset, RATES[""])
+
+
+def setup(config: Config, inputs=None, rate: int | None = None, workers: int | None = None) -> tuple:
+    """What a notebook compares where its parameters say None.
+
+    Returns:
+        inputs: the planted world's own vectors, else ``INPUTS``; rate: the middle one; workers: one on preset "tiny",
+        else one for each core.
+    """
+    planted_world = config.dataset == "planted"
+    inputs = inputs or (["truth"] if planted_world else list(INPUTS))
+    if not set(inputs) <= {"truth", *INPUTS} or ("truth" in inputs and not planted_world):
+        allowed = ", ".join(("truth", *INPUTS) if planted_world else INPUTS)
+        raise ValueError(f"inputs of {config.dataset} must be among {allowed}, got {', '.join(inputs)}")
+    rate = rate or rates(config)[len(rates(config)) // 2]
+    one_of("rate", rate, rates(config))
+    return inputs, rate, workers or (1 if config.preset == "tiny" else os.cpu_count() or 1)
+
+
+def budget(config: Config) -> Budget:
+    return BUDGETS["tiny" if config.preset == "tiny" else "laptop"]
+
+
+def grid(config: Config) -> list[Peer]:
+    """Every peer of the comparison."""
+    return peers.grid(rates(config), BITS_PER_CODE.get(config.dataset, BITS_PER_CODE[""]))
+
+
+def vectors(config: Config, inputs: str) -> Tensor:
+    """Item embeddings of unit variance per dimension, (m, d): learned ones, or the planted world's own item vectors.
+
+    They are those of seed 0 for every run: what varies over seeds is the tokenizer and not what it is given.
+    """
+    if inputs == "truth":
+        x = torch.from_numpy(planted.truth().items).float()
+    else:
+        x = base_embeddings(_of(config, inputs), 0).items
+    return (x - x.mean(0)) / x.std(0, unbiased=False).clamp_min(1e-6)
+
+
+def _of(config: Config, inputs: str) -> Config:
+    return replace(config, recommender=replace(config.recommender, inputs=inputs, embeddings={}))
+
+
+def run_key(config: Config, inputs: str, peer: Peer, seed: int) -> dict:
+    """What a run is made from."""
+    source = data_key(config) if inputs == "truth" else embeddings_key(_of(config, inputs), 0)
+    own = {
+        "peer": asdict(peer),
+        "seed": seed,
+        "budget": asdict(budget(config)),
+        "rates": rates(config),
+        "inputs": inputs,
+    }
+    versions = {stage: stage_version(stage) for stage in ("tokenizers", "diffusion")}
+    return {"source": source, "data": data_key(config), **versions, **own}
+
+
+def result(config: Config, inputs: str, peer: Peer, seed: int) -> Result:
+    """One run, from the store or made and kept there."""
+
+    def make(folder: Path) -> None:
+        x, cases, known = vectors(config, inputs), test_cases(config), facets(config)
+        with one_thread():  # models this small lose more to threads than they gain, and rounding is the same anywhere
+            made = peers.run(peer, x, cases, known, rates(config), seed, budget(config))
+        tensors = {"steps": made.steps, "variances": made.variances}
+        rows = [{**row, "rate_bits": min(row["rate_bits"], NO_NOISE)} for row in made.rows]  # JSON knows no infinity
+        save_tensors(folder / "result.safetensors", tensors, {"rows": rows})
+
+    folder = store().get_or_make("reconstruction", run_key(config, inputs, peer, seed), make)
+    tensors, meta = load_tensors(folder / "result.safetensors")
+    for row in meta["rows"]:
+        row["rate_bits"] = np.inf if row["rate_bits"] == NO_NOISE else row["rate_bits"]
+    return Result(meta["rows"], tensors["steps"].numpy(), tensors["variances"].numpy())
+
+
+def test_cases(config: Config) -> Cases:
+    """The fixed ranker's cases."""
+    test = load_split(config).test
+    return test if len(test) <= USERS else test.select(np.sort(np.random.default_rng(0).permutation(len(test))[:USERS]))
+
+
+def facets(config: Config) -> np.ndarray:
+    return peers.facet_numbers(load_split(config).catalogue)
+
+
+def compare(
+    config: Config, inputs=INPUTS, *, workers: int = 1, progress: bool = False, families=FAMILIES
+) -> pd.DataFrame:
+    """Every run of the grid for every seed of the config: a row per point of a rate curve.
+
+    Args:
+        inputs: kinds of embeddings ("lightgcn" | "text" | "fused"), or ("truth",) for the planted item vectors.
+        workers: processes, of one thread each. A stopped comparison goes on where it was.
+
+    Returns:
+        inputs, family, seed, and the columns of :class:`contrec.experiments.reconstruction.peers.Result`'s rows.
+    """
+    from tqdm.auto import tqdm
+
+    load_split(config)
+    for kind in inputs:
+        vectors(config, kind)  # made once, by one process
+    jobs = [(kind, peer, seed) for seed in config.seeds for kind in inputs for peer in grid(config)]
+    jobs = [job for job in jobs if job[1].family in families]
+    missing = [job for job in jobs if not store().has("reconstruction", run_key(config, *job))]
+    bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc="reconstruction", disable=not progress)
+    for _ in parallel.finished(result, [(config, *job) for job in missing], workers):
+        bar.update()
+    rows = []
+    for kind, peer, seed in jobs:
+        found = result(config, kind, peer, seed)
+        rows += [{"inputs": kind, "family": peer.family, "seed": seed, **row} for row in found.rows]
+    bar.close()
+    return pd.DataFrame(rows)
+
+
+def loss_curves(config: Config, inputs: str, rate: int, points: int = 60) -> pd.DataFrame:
+    """Training loss against step at one rate, for ``plots.loss_curves``; "epoch" counts steps, averaged in bins."""
+    rows = []
+    for peer in grid(config):
+        if peer.rate in (None, rate):
+            for seed in config.seeds:
+                steps = result(config, inputs, peer, seed).steps
+                for part in np.array_split(np.arange(len(steps)), min(points, len(steps))):
+                    rows.append((peer.family, int(part[-1]) + 1, seed, float(steps[part].mean())))
+    return pd.DataFrame(rows, columns=["model", "epoch", "seed", "loss"])
+
+
+def health(frame: pd.DataFrame) -> pd.DataFrame:
+    """Codebook use, perplexity and collisions of the quantizers by inputs, family and rate, seeds averaged."""
+    own = frame[frame["family"].isin(("vq", "rq", "mq"))]
+    return own.groupby(["inputs", "family", "rate_bits"], sort=False)[["used", "perplexity", "collisions"]].mean()
+
+
+def collapse(config: Config, inputs: str, rate: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The sigma-VAE with parts taken away: a table of what it keeps, and channel variances for the plot."""
+    table, channels = [], []
+    for name, peer in peers.broken(rate).items():
+        found = result(config, inputs, peer, config.seeds[0])
+        v = found.variances
+        row = found.rows[0]
+        keep = {k: row[k] for k in ("rate_bits", "mse", "cosine", "overlap", "HR@10")}
+        table.append(
+            {
+                "sigma-VAE": name,
+                **keep,
+                "collapsed": float((v < 0.01 * np.median(v)).mean()),
+                "spread": v.std() / v.mean(),
+            }
+        )
+        channels += [(name, 1, c + 1, float(x)) for c, x in enumerate(v)]
+    return pd.DataFrame(table), pd.DataFrame(channels, columns=["model", "encoder", "channel", "variance"])
+
+
+def at_rates(frame: pd.DataFrame, targets, values=("mse", "cosine", "overlap", "HR@10")) -> pd.DataFrame:
+    """Each decoder read at the same rates: linear in log2 of the rate between its points, never beyond them.
+
+    Returns:
+        inputs, decoder, rate, then per value its mean, and s.d. over seeds; NaN where a curve does not reach.
+    """
+    rows = []
+    for (kind, decoder, seed), curve in frame.groupby(["inputs", "decoder", "seed"], sort=False):
+        curve = curve.sort_values("rate_bits")
+        x = np.log2(curve["rate_bits"])
+        for rate in targets:
+            inside = x.iloc[0] - 0.02 <= np.log2(rate) <= x.iloc[-1] + 0.02
+            read = {v: float(np.interp(np.log2(rate), x, curve[v])) if inside else np.nan for v in values}
+            rows.append({"inputs": kind, "decoder": decoder, "seed": seed, "rate": rate, **read})
+    found = pd.DataFrame(rows).groupby(["inputs", "decoder", "rate"], sort=False)[list(values)].agg(["mean", "std"])
+    found.columns = [value if part == "mean" else f"{value} s.d." for value, part in found.columns]
+    return found.reset_index()
+
+
+def bound(config: Config, n: int = 20_000) -> pd.DataFrame:
+    """The planted truth: Shannon's lower bound on the MSE at each rate, and the MSE of the optimal denoiser.
+
+    The item vectors come from a Gaussian mixture, of which the differential entropy h is estimated by Monte Carlo:
+    D(R) >= exp(2 h / d - 2 R ln 2 / d) / (2 pi e). The optimal denoiser is the mixture's posterior mean.
+
+    Returns:
+        truth ("bound" | "optimal denoiser"), rate_bits, mse, in the units of :func:`vectors` ("truth").
+    """
+    t = planted.truth()
+    scale = t.items.std(0)
+    rng = np.random.default_rng(0)
+    component = rng.choice(len(t.weights), size=n, p=t.weights)
+    means, sd = (t.means - t.items.mean(0)) / scale, np.sqrt(t.variance) / scale
+    x = means[component] + sd * rng.standard_normal((n, len(scale)))
+
+    def log_density(y: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+        z = (y[:, None] - mean) / deviation
+        return np.log(t.weights) - 0.5 * (z**2 + np.log(2 * np.pi) + 2 * np.log(deviation)).sum(-1)
+
+    d = len(scale)
+    entropy = -np.logaddexp.reduce(log_density(x, means, sd), axis=1).mean()
+    rows = []
+    for rate in np.geomspace(min(rates(config)), max(rates(config)), 15):
+        floor = np.exp(2 * entropy / d - 2 * rate * np.log(2) / d) / (2 * np.pi * np.e)
+        rows.append(("bound", rate, floor))
+        a = 1 - 2 ** (-2 * rate / d)  # alpha_bar of the step that carries this rate
+        y = np.sqrt(a) * x + np.sqrt(1 - a) * rng.standard_normal(x.shape)
+        spread = np.sqrt(a * sd**2 + 1 - a)
+        weight = log_density(y, np.sqrt(a) * means, spread)
+        weight = np.exp(weight - np.logaddexp.reduce(weight, axis=1, keepdims=True))
+        gain = np.sqrt(a) * sd**2 / spread**2
+        best = (weight[:, :, None] * (means + gain * (y[:, None] - np.sqrt(a) * means))).sum(1)
+        rows.append(("optimal denoiser", rate, ((best - x) ** 2).mean()))
+    return pd.DataFrame(rows, columns=["truth", "rate_bits", "mse"])
+
+
+def record_reconstruction(config: Config, frame: pd.DataFrame, inputs, seconds: float | None = None) -> Path:
+    """Write the rows of a comparison to ``data/reproduced/reconstruction`` with their provenance."""
+    path = paths.reproduced() / "reconstruction" / f"{config.dataset}_{config.source}_{config.preset}.csv"
+    entry = provenance.record(
+        {"study": asdict(config), "inputs": list(inputs), "budget": asdict(budget(config)), "rates": rates(config)},
+        dataset=f"{config.dataset} {config.source}",
+        inputs=config.inputs(), seeds=config.seeds, seconds=seconds,
+        notebook="02_reconstruction", rows={"items": len(load_split(config).catalogue)},
+    )  # fmt: skip
+    return provenance.write({path: lambda part: frame.to_csv(part, index=False, float_format="%.6g")}, entry)
+
+
+def untouched(config: Config, inputs: str) -> dict:
+    """HR@10 of the fixed ranker on the embeddings as they are."""
+    found = evaluate(peers.MeanHistory(vectors(config, inputs)), test_cases(config))
+    return {"HR@10": found.metrics()["HR@10"]}
+
+
+def verdicts(frame: pd.DataFrame, targets) -> pd.DataFrame:
+    """Best continuous against best quantized model at each rate, by held-out MSE.
+
+    Returns:
+        inputs, rate, continuous, quantized (names), their mse, difference (quantized minus continuous: a positive one
+        speaks for the claim), s.d. (of both over seeds, combined), claim ("holds" | "does not hold" | "open").
+    """
+    read = at_rates(frame, targets).dropna(subset=["mse"])
+    rows = []
+    for (kind, rate), part in read.groupby(["inputs", "rate"], sort=False):
+        best = {}
+        for group, names in (("continuous", CONTINUOUS), ("quantized", QUANTIZED)):
+            own = part[part["decoder"].isin(names)]
+            if len(own):
+                best[group] = own.loc[own["mse"].idxmin()]
+        if len(best) < 2:
+            continue
+        a, b = best["continuous"], best["quantized"]
+        gap, sd = b["mse"] - a["mse"], float(np.hypot(a["mse s.d."], b["mse s.d."]))
+        word = "open" if not abs(gap) > 2 * sd else "holds" if gap > 0 else "does not hold"
+        row = {"inputs": kind, "rate": rate, "continuous": a["decoder"], "mse, continuous": a["mse"]}
+        row |= {"quantized": b["decoder"], "mse, quantized": b["mse"], "difference": gap, "s.d.": sd, "claim": word}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def smoothness(config: Config, inputs: str, rate: int) -> pd.DataFrame:
+    """How smoothly training runs: rises of the loss from bin to bin, and steps until 90 % of its whole fall is done.
+
+    Returns:
+        Per model, seeds averaged: "rises" (share of bins above the one before), "path over fall" (the way the loss
+        goes up and down over its whole fall; 1 is monotone), "steps to 90 %".
+    """
+    rows = []
+    for (name, seed), line in loss_curves(config, inputs, rate).groupby(["model", "seed"], sort=False):
+        loss = line["loss"].to_numpy()
+        change, fall = np.diff(loss), loss[0] - loss.min()
+        reached = line["epoch"].to_numpy()[np.argmax(loss <= loss[0] - 0.9 * fall)]
+        rows.append((name, (change > 0).mean(), np.abs(change).sum() / max(fall, 1e-12), reached))
+    found = pd.DataFrame(rows, columns=["model", "rises", "path over fall", "steps to 90 %"])
+    return found.groupby("model", sort=False).mean()

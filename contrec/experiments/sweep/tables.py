@@ -1,0 +1,210 @@
+"""What sweeps have found: rows for ``data/reproduced``, curves for the figure, and one row of judgement a parameter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from contrec import paths
+from contrec.artifacts import provenance, stale
+from contrec.evaluation import Evaluation, paired_bootstrap
+from contrec.experiments.sweep.points import METRIC, PARAMETERS, checked, plan, setting_of, value_of, values_of, why_not
+from contrec.study import evaluating
+from contrec.study.config import Config
+from contrec.study.fitting import load_split
+from contrec.study.recording import read_ranks, read_table, write_results
+
+COLUMNS = [*evaluating.COLUMNS, "parameter", "x", "kind", "part"]
+# What the papers' text says of their curves, whose values are not printed: ends of the best range, and where
+PRINTED: dict[tuple[str, str], tuple[float, float, str]] = {
+    ("deftrec", "rho"): (0.2, 0.2, "0.2 (Sect. 3.5.1)"),
+    ("deftrec", "gamma_1"): (0.5, 1.0, "0.5 to 1 (Sect. 3.5.2)"),
+    ("deftrec", "gamma_2"): (0.0, 0.5, "0 to 0.5 (Sect. 3.5.2)"),
+    ("deftrec", "K"): (2, 2, "2, selected (Sect. 3.1.4)"),
+}
+UNSAID = {("contrec", "gamma_1"): "Fig. 3, not available", ("contrec", "gamma_2"): "Fig. 3, not available"}
+
+
+def parameter_table(config: Config) -> pd.DataFrame:
+    """What can be swept under a config: parameter, setting, kind, values, source; or why not."""
+    rows = []
+    for name, parameter in PARAMETERS.items():
+        row = {"parameter": name, "setting": setting_of(config, name), "kind": parameter.kind}
+        row["values"] = why_not(config, name) or ", ".join(_short(x) for x in values_of(config, name))
+        rows.append({**row, "source": parameter.source})
+    return pd.DataFrame(rows)
+
+
+def sweep_results(config: Config, parameters: Sequence[str] | None = None) -> pd.DataFrame:
+    """Metrics of the finished points, in :data:`COLUMNS`: a row per point, part and metric."""
+    frames = []
+    for p in plan(config, checked(config, parameters)):
+        if p.done:
+            rows = evaluating.rows_of(p.base, p.folder, p.seed, recipe=config.recipe, preset=config.preset)
+            own = {"parameter": p.parameter, "x": p.x, "kind": p.kind, "part": rows.model, "model": config.model}
+            frames.append(rows.assign(**own)[COLUMNS])
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
+
+
+Kept = dict[tuple[str, "float | str", int, str], Evaluation]
+
+
+def sweep_evaluations(config: Config, parameters: Sequence[str] | None = None) -> Kept:
+    """Kept ranks of the finished points by parameter, value, seed and part."""
+    return {
+        (p.parameter, p.x, p.seed, part): e
+        for p in plan(config, checked(config, parameters)) if p.done
+        for part, e in evaluating.kept_evaluations(p.folder).items()
+    }  # fmt: skip
+
+
+def sweep_curves(config: Config, found: pd.DataFrame, kept: Kept, metric: str = METRIC) -> pd.DataFrame:
+    """What ``plots.sweep`` draws: a row per parameter, value and part, seeds averaged.
+
+    Args:
+        found, kept: from :func:`sweep_results` and :func:`sweep_evaluations`, or :func:`recorded_sweep`.
+
+    Returns:
+        parameter, title, kind, x, part, value, low, high (mean 95 % interval over users), n_seeds, default and best
+        (by validation, with the first seed; where the curve is whole), difference from the default value in percentage
+        points, diff_low, diff_high (95 % paired bootstrap, over the seeds that both have; NaN where the default is to
+        come), paper_low, paper_high (NaN where none is said).
+    """
+    own = found[found.metric == metric]
+    grouped = own.groupby(["parameter", "kind", "x", "part"], sort=False)
+    means = {name: (name, "mean") for name in ("value", "low", "high")}
+    frame = grouped.agg(**means, n_seeds=("seed", "nunique")).reset_index()
+    first = own[(own.part == "validation") & (own.seed == config.seeds[0])]
+    top = {name: _best(rows) for name, rows in first.groupby("parameter") if len(rows) == len(values_of(config, name))}
+    frame["title"] = [PARAMETERS[name].title for name in frame.parameter]
+    default = [value_of(config, name) for name in frame.parameter]
+    frame["default"] = frame.x == default
+    frame["best"] = [x == top.get(name) for name, x in zip(frame.parameter, frame.x, strict=True)]
+    points = zip(frame.parameter, frame.x, default, frame.part, strict=True)
+    against = [_difference(kept, *point, metric, n_boot=1000) for point in points]
+    frame["difference"] = [a["difference"] for a in against]
+    frame["diff_low"], frame["diff_high"] = zip(*(a["interval"] for a in against), strict=True)
+    said = [PRINTED.get((config.model, name), (np.nan, np.nan)) for name in frame.parameter]
+    frame["paper_low"], frame["paper_high"] = [s[0] for s in said], [s[1] for s in said]
+    order = {name: n for n, name in enumerate(PARAMETERS)}
+    return frame.sort_values(["parameter"], key=lambda c: c.map(order), kind="stable").reset_index(drop=True)
+
+
+def _difference(kept: Kept, name: str, x, default, part: str, metric: str = METRIC, n_boot: int = 10_000) -> dict:
+    """A value against the default one, paired, over the seeds that both have; NaN where there are none."""
+    both = [{seed for n, v, seed, p in kept if (n, v, p) == (name, value, part)} for value in (x, default)]
+    seeds = sorted(both[0] & both[1])
+    if not seeds:
+        return {"difference": np.nan, "interval": (np.nan, np.nan), "n_seeds": 0}
+    sides = ([kept[name, value, seed, part] for seed in seeds] for value in (x, default))
+    return {**paired_bootstrap(*sides, metric, n_boot), "n_seeds": len(seeds)}
+
+
+def _best(rows: pd.DataFrame):
+    return rows.sort_values("x").sort_values("value", ascending=False, kind="stable").x.iloc[0]
+
+
+def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame:
+    """One row per parameter: what was tried, what validation users choose, what the papers say, and is it noise.
+
+    Args:
+        found, kept: from :func:`sweep_results` and :func:`sweep_evaluations`, or :func:`recorded_sweep`.
+
+    Returns:
+        parameter, kind, values, default, best by validation, papers' best, agrees?, spread (best minus worst value by
+        validation, on test users with the first seed, percentage points), low, high (95 % paired bootstrap), against
+        noise ("outside": the interval leaves zero out), best - default (test users, percentage points, seeds averaged
+        user by user, with the same interval).
+    """
+    first, rows = config.seeds[0], []
+    for name, parameter in PARAMETERS.items():
+        row = {"parameter": name, "kind": parameter.kind}
+        own = found[(found.parameter == name) & (found.metric == METRIC) & (found.seed == first)]
+        own = own[own.part == "validation"].sort_values("x")
+        said = PRINTED.get((config.model, name))
+        row["papers' best"] = said[2] if said else UNSAID.get((config.model, name), "not said")
+        if not len(own):
+            rows.append({**row, "values": why_not(config, name) or "not run"})
+            continue
+        row["values"] = ", ".join(_short(x) for x in own.x)
+        row["default"] = _short(value_of(config, name))
+        missing = len(values_of(config, name)) - len(own)
+        if missing > 0:
+            rows.append({**row, "best by validation": f"{missing} to come"})
+            continue
+        top, worst = _best(own), _best(own.assign(value=-own.value))
+        row["best by validation"] = _short(top)
+        row["agrees?"] = ("yes" if said[0] <= top <= said[1] else "no") if said else "-"
+        outcome = paired_bootstrap(*(kept[name, x, first, "test"] for x in (top, worst)), METRIC)
+        row["spread"], (row["low"], row["high"]) = outcome["difference"], outcome["interval"]
+        word = "inside" if row["low"] <= 0 <= row["high"] else "outside"
+        row["against noise"] = stale.shown(word, "stale" in own and own.stale.any())
+        row["best - default"] = _gain(kept, name, top, value_of(config, name))
+        rows.append(row)
+    order = ["parameter", "kind", "values", "default", "best by validation", "papers' best", "agrees?"]
+    return pd.DataFrame(rows).reindex(columns=[*order, "spread", "low", "high", "against noise", "best - default"])
+
+
+def _gain(kept: Kept, name: str, best, default) -> str:
+    """What choosing the best value brings, over the seeds that both values have."""
+    if best == default:
+        return "the same"
+    found = _difference(kept, name, best, default, "test")
+    (low, high), n = found["interval"], found["n_seeds"]
+    return f"{found['difference']:+.2f} [{low:+.2f}, {high:+.2f}], {n} seed{'s' * (n > 1)}"
+
+
+def _short(x) -> str:
+    return x if isinstance(x, str) else f"{x:g}"
+
+
+def record(config: Config, parameters: Sequence[str] | None = None) -> Path:
+    """Write the finished points, the ranks behind them and their provenance to ``data/reproduced``."""
+    parameters = checked(config, parameters)
+    path, split, kept = _recorded_path(config), load_split(config), sweep_evaluations(config, parameters)
+    points = (((name, str(x), seed, part), e) for (name, x, seed, part), e in kept.items())
+    entry = provenance.record(
+        {"study": asdict(config), "parameters": parameters}, dataset=f"{config.dataset} {config.source}",
+        inputs=config.inputs(), seeds=config.seeds,
+        rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
+        notebook="06_hyperparameters",
+    )  # fmt: skip
+    return write_results(path, sweep_results(config, parameters), points, entry, ("parameter", "x", "seed", "part"))
+
+
+def _recorded_path(config: Config) -> Path:
+    names = (config.dataset, config.source, config.split, config.preset, config.model, config.recipe, "sweep")
+    return paths.reproduced() / f"{'_'.join(names)}.csv"
+
+
+def recorded_sweep(config: Config) -> tuple[pd.DataFrame, Kept]:
+    """What :func:`record` has written, as :func:`sweep_results` and :func:`sweep_evaluations`; empty if nothing."""
+    path = _recorded_path(config)
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS), {}
+    found = read_table(path)
+    found["x"] = [_value(x) for x in found.x]
+    kept = read_ranks(path.with_suffix(".ranks.parquet"), ("parameter", "x", "seed", "part"))
+    return found, {(name, _value(x), seed, part): e for (name, x, seed, part), e in kept.items()}
+
+
+def _value(x):
+    try:
+        return float(x)
+    except ValueError:
+        return x
+
+
+def recorded_sweeps() -> dict[str, Config]:
+    """The configs whose sweeps are recorded, by the names of their files."""
+    found = {}
+    for path in sorted(paths.reproduced().glob("*_sweep.json")):
+        one = json.loads(path.read_text(encoding="utf-8"))["config"]["study"]
+        names = ("model", "recipe", "preset", "dataset", "source", "split", "seeds")
+        found[path.stem] = Config.from_parameters(**{name: one[name] for name in names})
+    return found

@@ -1,0 +1,196 @@
+"""Unseen users (Table 5, ContRec; Table 3, DeftRec), and what their metrics are compared with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from contrec import baselines, paths
+from contrec.artifacts import stale
+from contrec.evaluation import Evaluation, paired_bootstrap, unpaired_bootstrap
+from contrec.evaluation.significance import bootstrap_means
+from contrec.experiments.baselines import search
+from contrec.experiments.baselines.cells import DETERMINISTIC
+from contrec.papers.published import are_counts, published
+from contrec.study import evaluating
+from contrec.study.config import Config
+from contrec.study.evaluating import INSIDE, SEEN
+from contrec.study.fitting import load_split
+from contrec.study.recording import read_ranks
+from contrec.study.tables import METRICS
+
+GROUPS = {"unseen": "", "same users, in training": INSIDE, "other users": SEEN}  # group: ending of a model's name
+VARIANTS = (
+    r"(contrec|deftrec)/(?!user-token|direct-head)"  # of ContRec its two plainest are shown, as in tables.comparison
+)
+DRAWS = 2000  # of users, for each difference
+Kept = Mapping[str, Sequence[Evaluation]]  # model name -> its evaluations, one for each seed
+
+
+def unseen_models(config: Config) -> list[str]:
+    """What the notebook compares: the floors, MF (whose users are learned), what fits the data, and ContRec."""
+    repeats = ["repeat_history"] if config.dataset == "software" else []
+    return [*evaluating.FLOORS, *repeats, "mf", config.model]
+
+
+def unseen_runs(config: Config, models: Sequence[str] | None = None, progress: bool = False) -> dict[str, list]:
+    """Evaluations of all groups, by model name; what is missing is run, with and without the unseen users.
+
+    Args:
+        config: with split "unseen_users".
+        models: baselines, and "contrec"; None: :func:`unseen_models`.
+    """
+    kept: dict[str, list[Evaluation]] = {}
+    for _, _, folder in _folders(config, models, progress):
+        for model, evaluation in evaluating.kept_evaluations(folder).items():
+            kept.setdefault(model, []).append(evaluation)
+    return kept
+
+
+def unseen_rows(config: Config, models: Sequence[str] | None = None) -> pd.DataFrame:
+    """The same as rows in the columns of ``data/reproduced``, for ``tables.comparison``."""
+    frames = []
+    for name, seed, folder in _folders(config, models):
+        run = (
+            {"recipe": config.recipe, "preset": config.preset} if name == config.model else {"recipe": "", "preset": ""}
+        )
+        frames.append(evaluating.rows_of(config, folder, seed, **run))
+    rows = pd.concat(frames, ignore_index=True)
+    return rows[~rows.model.str.match(VARIANTS)].reset_index(drop=True)
+
+
+def _folders(config: Config, models: Sequence[str] | None, progress: bool = False) -> Iterator[tuple[str, int, Path]]:
+    """Model, seed and the folder of its evaluations, made where it is missing."""
+    for name in models or unseen_models(config):
+        for seed in config.seeds[:1] if name in DETERMINISTIC else config.seeds:
+            if name == config.model:
+                yield name, seed, evaluating.evaluated(config, seed, progress)
+            else:
+                yield name, seed, evaluating.floor(config, name, seed, progress)
+
+
+def recorded_runs(dataset: str, source: str, preset: str = "laptop", recipe: str = "tuned") -> dict[str, list]:
+    """As :func:`unseen_runs`, from the ranks in ``data/reproduced``; empty where nothing was recorded."""
+    kept: dict[str, list[Evaluation]] = {}
+    for kind in ("baselines", f"{preset}_{recipe}"):  # the grid's floors have the settings of the search
+        path = paths.reproduced() / f"{dataset}_{source}_unseen_users_{kind}.ranks.parquet"
+        known = set(kept)
+        for (model, _), evaluation in read_ranks(path).items() if path.exists() else ():
+            if model not in known:
+                kept.setdefault(model, []).append(evaluation)
+    return kept
+
+
+def unseen_groups(kept: Kept, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """Rates of each group (for ``plots.unseen_users``), seeds averaged user by user.
+
+    Returns:
+        model, group (of :data:`GROUPS`: the users as strangers; the same users in the run that trained on them; all
+        others, in the training of the first run), metric, value, low, high (95 % bootstrap over users), n_users.
+    """
+    rows = []
+    for model in _models(kept):
+        for group, ending in GROUPS.items():
+            for metric in metrics if model + ending in kept else ():
+                values = np.mean([e.per_user(metric) for e in kept[model + ending]], axis=0)
+                low, high = np.percentile(bootstrap_means(values[:, None]), [2.5, 97.5])
+                rows.append((model, group, metric, values.mean(), low, high, len(values)))
+    return pd.DataFrame(rows, columns=["model", "group", "metric", "value", "low", "high", "n_users"])
+
+
+def unseen_table(kept: Kept, metric: str = "HR@10", digits: int = 4) -> pd.DataFrame:
+    """The groups as a page shows them: a row per model, "value [low, high]" per group with the number of users."""
+    if not kept:
+        return pd.DataFrame(index=["not run"])
+    frame = unseen_groups(kept, [metric])
+    old = {name for name, own in kept.items() if stale.among(own)}
+    shown = [
+        stale.shown(f"{r.value:.{digits}f} [{r.low:.{digits}f}, {r.high:.{digits}f}]", r.model + GROUPS[r.group] in old)
+        for r in frame.itertuples()
+    ]
+    frame = frame.assign(shown=shown, group=[f"{r.group} (n = {r.n_users})" for r in frame.itertuples()])
+    table = frame.pivot(index="model", columns="group", values="shown")
+    table = table.loc[list(dict.fromkeys(frame.model)), list(dict.fromkeys(frame.group))]
+    return table.fillna("-").rename_axis(columns=None)
+
+
+def unseen_gaps(kept: Kept, metrics: Sequence[str] = ("HR@10", "NDCG@10")) -> pd.DataFrame:
+    """The gap between unseen and other users, and its two parts, in percentage points with 95 % intervals.
+
+    unseen - others = (unseen - in training) + (in training - others). The first part is what being absent from
+    training costs: the same users, the same histories, paired. The second compares other people, with longer histories.
+
+    Returns:
+        model (of stale ranks it says so), metric, comparison, difference, low, high, p (of the paired part; NaN
+        elsewhere).
+    """
+    rows = []
+    for model in (m for m in _models(kept) if m + SEEN in kept):
+        unseen, inside, others = (kept[model + ending] for ending in GROUPS.values())
+        for metric in metrics:
+            parts = {
+                "unseen - in training": paired_bootstrap(unseen, inside, metric, DRAWS),
+                "in training - others": unpaired_bootstrap(inside, others, metric, DRAWS),
+                "unseen - others": unpaired_bootstrap(unseen, others, metric, DRAWS),
+            }
+            for comparison, found in parts.items():
+                name = stale.shown(model, stale.among((*unseen, *inside, *others)))
+                row = (name, metric, comparison, found["difference"], *found["interval"], found.get("p", np.nan))
+                rows.append(row)
+    return pd.DataFrame(rows, columns=["model", "metric", "comparison", "difference", "low", "high", "p"])
+
+
+def _models(kept: Kept) -> list[str]:
+    """Models that were evaluated in and out of training."""
+    return [name for name in kept if name + INSIDE in kept and not re.match(VARIANTS, name)]
+
+
+def user_lengths(config: Config) -> pd.DataFrame:
+    """Length of the visible test histories of both groups: users, smallest, quartiles, largest."""
+    split = load_split(config)
+    groups = {"unseen": split.test.lengths, "other users": split.seen_users.lengths}
+    quantiles = {"shortest": 0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "longest": 1}
+    rows = {
+        name: {"users": len(own), **{q: float(np.quantile(own, at)) for q, at in quantiles.items()}}
+        for name, own in groups.items()
+    }
+    return pd.DataFrame(rows).T.astype({"users": int})
+
+
+def served(models: Sequence[str], config: Config) -> pd.DataFrame:
+    """How each model serves somebody whom training never met: model, in training, unseen."""
+    history, rows = "the visible history", []
+    for name in models:
+        inside = outside = history
+        if name == "popularity":
+            inside = outside = "nothing: the same list for everybody"
+        elif name == "oracle":
+            inside, outside = "the true taste", "cannot"
+        elif name != config.model:
+            model = baselines.make(name, **search.chosen(name, config.dataset, config.preset)[0])
+            if getattr(model, "users", None) == "learned":
+                inside, outside = "a learned vector", "cannot with it; folded in from the visible history instead"
+        rows.append((name, inside, outside))
+    return pd.DataFrame(rows, columns=["model", "in training it uses", "for unseen users it uses"])
+
+
+def whole_hits(table: str, dataset: str, n_users: int) -> pd.DataFrame:
+    """Whether printed hit rates can be counts of hits among so many users, asked once each.
+
+    Args:
+        table: of ``data/published`` ("deftrec_table3").
+        dataset: as in its column.
+        n_users: how many were asked.
+
+    Returns:
+        model, HR@10 as printed, hits (printed x users), possible: whether a whole number of hits rounds to the printed
+        digits.
+    """
+    printed = published(table)
+    printed = printed[(printed.dataset == dataset) & (printed.metric == "HR@10")]
+    columns = {"model": printed.model, "HR@10": printed.digits, "hits": printed.value * n_users}
+    return pd.DataFrame({**columns, "possible": are_counts(printed, n_users)})
