@@ -1,4 +1,4 @@
-"""Commands that make something: studies, grids, ablations, searches, sweeps, single notebooks, the report."""
+"""Commands that make something: studies, single notebooks, the report."""
 
 from __future__ import annotations
 
@@ -27,21 +27,13 @@ def study(options) -> int:
     columns = columns_of(options)
     if options.path is not None:
         options.datasets = options.datasets or ["table"]
-        if options.datasets != ["table"] or options.grid or options.ablation:
-            given = "--grid" if options.grid else "--ablation" if options.ablation else ",".join(options.datasets)
-            raise ValueError(f"--path is a study of its own (--datasets table), got {given} beside it")
+        if options.datasets != ["table"]:
+            raise ValueError(
+                f"--path is a study of its own (--datasets table), got {','.join(options.datasets)} beside it"
+            )
         if options.record:
             raise ValueError("--record is for official data: results of your own file stay in the artifacts folder")
-    if options.grid:
-        return _grid(options)
-    if options.ablation:
-        return _ablation(options)
-    if options.arms:
-        raise ValueError("--arms belongs to --ablation")
-    options.datasets, options.models = options.datasets or ["planted"], options.models or ["contrec"]
-    options.recipes = options.recipes or ["tuned"]
-    options.seeds = options.seeds or [0]
-    options.split = "leave_one_out" if options.split is None else options.split
+    options.datasets = options.datasets or ["planted"]
     own_file = "table" in options.datasets
     if own_file and options.path is None:
         raise ValueError("dataset table is a file of your own: name it with --path FILE")
@@ -188,81 +180,6 @@ def report(options) -> int:
         one_of("dataset", dataset, tuple(SOURCES_OF))
     for dataset in dict.fromkeys(options.datasets):
         _write_report(dataset, options.preset)
-    return 0
-
-
-def _grid(options) -> int:
-    from contrec.experiments.baselines import cells
-
-    splits = None if options.split is None else [options.split]
-    return _fill(cells, cells.cells(options.datasets, options.models, options.seeds, splits), options)
-
-
-def _fill(kind, wanted: list, options) -> int:
-    """Make the cells of a kind (``grid``, ``ablation``) that are missing, and tell what is there, stopped or not."""
-    check_ready([cell.config for cell in wanted])
-    try:
-        kind.fill(wanted, workers=options.workers, progress=sys.stderr.isatty(), say=say)
-    finally:
-        say(table(kind.overview(wanted)))
-        for path in kind.record(wanted) if options.record else ():
-            say(str(path))
-    return 0
-
-
-def _ablation(options) -> int:
-    from contrec.experiments.ablation import cells
-
-    full = cells.studies(
-        options.datasets or ["planted"], options.models or ["deftrec"], options.recipes or ["paper"],
-        preset=options.preset, source=options.source,
-        split="leave_one_out" if options.split is None else options.split, seeds=options.seeds or [0],
-    )  # fmt: skip
-    return _fill(cells, [cell for config in full for cell in cells.cells(config, options.arms)], options)
-
-
-def search(options) -> int:
-    from contrec.checks import positive
-    from contrec.experiments.baselines import search
-
-    positive("trials", options.trials)
-    positive("workers", options.workers)
-    found = search.search(options.models, trials=options.trials, workers=options.workers, progress=sys.stderr.isatty())
-    best = found.loc[found.groupby("model")[search.METRIC].idxmax()] if len(found) else found
-    say(table(best))
-    if options.record:
-        say(str(search.record(options.trials)))
-    return 0
-
-
-def sweep(options) -> int:
-    from contrec.checks import positive
-    from contrec.experiments.sweep import points, tables
-    from contrec.study.config import Config
-
-    positive("workers", options.workers)
-    configs = [
-        Config.from_parameters(
-            options.model, options.recipe, options.preset, dataset=dataset, source=options.source, seeds=options.seeds
-        )
-        for dataset in options.datasets
-    ]
-    asked = [points.checked(config, options.parameters) for config in configs]  # all of them before the first training
-    check_ready(configs)
-    for config, parameters in zip(configs, asked, strict=True):
-        if options.slurm:
-            jobs = points.submit(config, parameters, options.workers)
-            say(f"{config.dataset}: jobs {', '.join(job.job_id for job in jobs)}; the same command without --slurm")
-            say("shows what they have found, and helps them where something is left")
-            continue
-        try:
-            points.fill(config, parameters, workers=options.workers, say=say)
-        finally:
-            found = tables.sweep_results(config, parameters)
-            if len(found):
-                say(table(tables.sweep_table(config, found, tables.sweep_evaluations(config, parameters))))
-            if options.record and len(found):
-                say(str(tables.record(config, parameters)))
     return 0
 
 

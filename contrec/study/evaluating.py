@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,12 @@ from contrec.artifacts.store import CHECKPOINTS, load_tensors, made_from, read_a
 from contrec.controls import variants
 from contrec.data.unseen import numbers_in
 from contrec.evaluation import Evaluation, evaluate
-from contrec.experiments.baselines import search
 from contrec.files import Damaged, write_json
 from contrec.study.config import Config
 from contrec.study.fitting import data_key, fitted, load_split, run_name, store
-from contrec.study.recording import write_results
+from contrec.study.recording import entry_of, write_results
+from contrec.study.settings import FLOORS, chosen
 
-FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn")
 # Stages that a baseline's result depends on, besides "baselines" and the data
 _GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baselines")
 VERSIONS = {
@@ -137,7 +136,7 @@ def versions_of(name: str) -> dict[str, int]:
 
 def baseline_key(config: Config, name: str, seed: int = 0) -> dict:
     """What a baseline's result is made from."""
-    settings, _ = search.chosen(name, config.dataset, config.preset)
+    settings, _ = chosen(name, config.dataset, config.preset)
     own = {"model": name, "seed": seed, "settings": settings, "versions": versions_of(name)}
     return {"data": data_key(config), **own}
 
@@ -152,7 +151,7 @@ def floor(config: Config, name: str, seed: int = 0, progress: bool = False) -> P
 
     def make(folder: Path) -> None:
         split, start = load_split(config), time.perf_counter()
-        settings, source = search.chosen(name, config.dataset, config.preset)
+        settings, source = chosen(name, config.dataset, config.preset)
         model = baselines.make(name, **settings)
         resumable = {"folder": folder / CHECKPOINTS} if isinstance(model, baselines.Learned) else {}
         model.fit(split, seed=seed, progress=progress, **resumable)
@@ -272,15 +271,9 @@ def record(config: Config, seconds: float | None = None) -> Path:
     Returns:
         The CSV; beside it lie ``<stem>.ranks.parquet`` (model, seed, user, rank, ties) and ``<stem>.json``.
     """
-    frame, split = results(config), load_split(config)
     stem = "_".join((config.dataset, config.source, config.split, config.preset, config.name))
     path = paths.reproduced() / f"{stem}.csv"
-    entry = provenance.record(
-        asdict(config), dataset=f"{config.dataset} {config.source}",
-        inputs=config.inputs(), seeds=config.seeds, seconds=seconds,
-        rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
-    )  # fmt: skip
-    write_results(path, frame, _kept_of(config), entry)
+    write_results(path, results(config), _kept_of(config), entry_of(config, seconds=seconds))
     return path
 
 

@@ -130,7 +130,7 @@ def compare(run_a: str, run_b: str, metrics=("HR@10", "HR@20", "NDCG@10", "NDCG@
         cases.append(_data_of(folders[0]))
     if cases[0] != cases[1]:
         raise ValueError(f"a paired comparison needs the same test cases, got {' and '.join(cases)}")
-    return pd.DataFrame([_flat(paired_bootstrap(*evaluations, m)) for m in metrics])
+    return pd.DataFrame([paired_bootstrap(*evaluations, m) for m in metrics])
 
 
 def _data_of(folder: Path) -> str:
@@ -138,11 +138,6 @@ def _data_of(folder: Path) -> str:
     key = made_from(folder)
     names = run_about(key["recommender"])["config"] if "recommender" in key else key["data"]
     return ", ".join(names[name] for name in ("dataset", "source", "split"))
-
-
-def _flat(outcome: dict) -> dict:
-    low, high = outcome.pop("interval")
-    return {"metric": outcome["metric"], "difference": outcome["difference"], "low": low, "high": high, **outcome}
 
 
 def recommend(run: str, users=None, history=None, all: bool = False, k: int = 10) -> pd.DataFrame:  # noqa: A002

@@ -16,7 +16,8 @@ from contrec.evaluation import Evaluation
 from contrec.files import Damaged
 from contrec.plots import theme
 from contrec.recommender import Recommender
-from contrec.study import Config, evaluating, finished, fitting, recording, show
+from contrec.study import evaluating, finished, fitting, recording, show
+from contrec.study.config import Config
 
 spec = importlib.util.spec_from_file_location("faults", Path(__file__).with_name("faults.py"))
 faults = importlib.util.module_from_spec(spec)
