@@ -116,7 +116,7 @@ def alone(config: Config, seed: int, progress: bool = False, processes: int = 1)
 
     def make(folder: Path) -> None:
         recommender, split = fitted(config, seed, progress), load_split(config)
-        keep(folder, {"contrec": evaluate(recommender, split.test, train=split.train)})
+        keep(folder, {config.model: evaluate(recommender, split.test, train=split.train)})
 
     fitted(config, seed, progress, processes)
     return store().get_or_make("evaluation", alone_key(config, seed), make)
