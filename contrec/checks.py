@@ -1,10 +1,14 @@
-"""Range and choice checks with one kind of message: what the value is, what is allowed."""
+"""Checks with one kind of message, what the value is and what is allowed; and the error of bad input."""
 
 from __future__ import annotations
 
 import difflib
 import math
 from numbers import Integral
+
+
+class DataError(ValueError):
+    """Bad input, told in one sentence: what is wrong, in which file and row, and the cure."""
 
 
 def in_range(name: str, value: float, low: float, high: float) -> None:

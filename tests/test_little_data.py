@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from contrec import baselines, data, embeddings, training
+from contrec.checks import DataError
 from contrec.controls import variants
 from contrec.data import core
 from contrec.data.facets import make_catalogue
-from contrec.data.interactions import DataError
 from contrec.data.splits import PROTOCOLS
 from contrec.experiments.sweep import head_only
 from contrec.experiments.sweep.head_only import Conditions, retrained

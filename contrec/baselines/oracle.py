@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from contrec.checks import DataError
 from contrec.data import planted
-from contrec.data.interactions import Cases, DataError, Split
+from contrec.data.interactions import Cases, Split
 
 
 class Oracle:

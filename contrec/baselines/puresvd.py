@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import svds
 
-from contrec.baselines.matrices import interaction_matrix
 from contrec.checks import positive
 from contrec.data.interactions import Cases, Split
+from contrec.relations import interaction_matrix
 
 
 class PureSVD:

@@ -8,10 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 
-class DataError(ValueError):
-    """Bad input, told in one sentence: what is wrong, in which file and row, and the cure."""
-
-
 @dataclass(frozen=True)
 class Interactions:
     """User-item interactions as parallel columns, sorted by (user, time, tie rule).

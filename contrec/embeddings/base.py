@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from contrec.checks import one_of, seed_number
-from contrec.data.interactions import Cases, DataError, Split
+from contrec.checks import DataError, one_of, seed_number
+from contrec.data.interactions import Cases, Split
 
 PROVIDERS = {  # kind -> module and class, imported when asked for
     "lightgcn": ("contrec.embeddings.lightgcn", "LightGCNEmbeddings"),

@@ -8,13 +8,13 @@ from scipy.sparse import diags, issparse
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from contrec.baselines.matrices import interaction_matrix, recent_matrix
 from contrec.checks import in_range, one_of, positive
+from contrec.data.cases import take
 from contrec.data.interactions import Cases, Interactions, Split
-from contrec.data.splits import take
 from contrec.embeddings.base import Embeddings, Ranker
 from contrec.embeddings.item_relations import ease_relation, neighbour_relation
 from contrec.memory import require_memory
+from contrec.relations import interaction_matrix, recent_matrix
 
 LARGEST_EASE = 6000  # items; above, the dense inverse takes minutes on a CPU
 POPULARITY = (0.15, 0.3, 0.6, 1.0, 2.0)  # values of b that "neighbours" tries
@@ -105,7 +105,7 @@ class RelationEmbeddings(Embeddings):
         vectors = singular_vectors(rows, dim - 2, seed)
         fold = split.train.user % folds
         parts = tqdm(range(folds), desc="relations without a fold of users", disable=not progress)
-        without = [of(without_users(split.train, fold == f), **of_relation) @ vectors for f in parts]
+        without = [of(without_rows(split.train, fold == f), **of_relation) @ vectors for f in parts]
         queries = [np.ascontiguousarray(q, np.float32) for q in (full @ vectors, np.stack(without))]
         queries = [torch.from_numpy(q) for q in queries]
         settings = {"relation": relation, "factor": factor, "dim": dim, "decay": decay, "folds": folds, **of_relation}
@@ -141,7 +141,7 @@ class RelationEmbeddings(Embeddings):
         return cls(tensors["items"], tensors["queries"], tensors["fold_queries"], settings)
 
 
-def without_users(train: Interactions, rows: np.ndarray) -> Interactions:
+def without_rows(train: Interactions, rows: np.ndarray) -> Interactions:
     """``train`` less the marked rows, and their tags; users keep their numbers."""
     return take(train, np.flatnonzero(~rows))
 
