@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from contrec.data.interactions import Cases, Split
+from contrec.data.interactions import Cases, Split, require_split
 from contrec.relations import ease_weights, interaction_matrix
 
 
@@ -29,6 +29,7 @@ class EASE:
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> EASE:
         """Weights B, float32, shape (m, m), from ``split.train``; the other arguments are not needed."""
+        require_split(split)
         self.weights = ease_weights(interaction_matrix(split.train), self.ridge)
         return self
 

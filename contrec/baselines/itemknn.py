@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from contrec.checks import in_range, positive
-from contrec.data.interactions import Cases, Split
+from contrec.data.interactions import Cases, Split, require_split
 from contrec.relations import interaction_matrix, recent_matrix, shrunk_cosine
 
 
@@ -38,6 +38,7 @@ class ItemKNN:
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> ItemKNN:
         """Similarities from ``split.train``; ``embeddings``, ``seed`` and ``progress`` are not needed."""
+        require_split(split)
         self.similarity = shrunk_cosine(interaction_matrix(split.train), self.shrink)
         if self.neighbours is not None:
             self.similarity = keep_largest(self.similarity, self.neighbours)

@@ -6,7 +6,7 @@ import numpy as np
 
 from contrec.baselines.itemknn import ItemKNN
 from contrec.checks import in_range
-from contrec.data.interactions import Cases, Split
+from contrec.data.interactions import Cases, Split, require_split
 from contrec.relations import recent_matrix, transition_matrix
 
 
@@ -31,6 +31,7 @@ class Transitions:
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> Transitions:
         """Count pairs in ``split.train``; ``embeddings``, ``seed`` and ``progress`` are not needed."""
+        require_split(split)
         self.knn.fit(split)
         self.following = transition_matrix(split.train, self.shrink)
         return self

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from contrec.checks import DataError, one_of
+from contrec.checks import DataError, of_kind, one_of
 
 from .cases import SHORTEST, cases_at, cases_inside, leave_one_out, offsets, take, target_counts, time_point
 from .facets import with_facets
-from .interactions import Catalogue, Interactions, Split
+from .interactions import Catalogue, Interactions, Split, require_split
 from .unseen import SHARE, least_history, without_users
 
 PROTOCOLS = ("leave_one_out", "time_point", "unseen_users")
@@ -42,6 +42,13 @@ def split(
         DataError: if nothing is left to train on or to test, times are missing, or the catalogue is another one's.
     """
     one_of("protocol", protocol, PROTOCOLS)
+    for name, value, kind in (("interactions", interactions, Interactions), ("catalogue", catalogue, Catalogue)):
+        of_kind(
+            name,
+            value,
+            kind,
+            "give both as contrec.data.load returns them, contrec.data.split(*contrec.data.load(...))",
+        )
     if not np.array_equal(catalogue.item_ids, interactions.item_ids):
         raise DataError(
             f"{interactions.name}: the catalogue holds {len(catalogue)} items and the interactions know "
@@ -109,8 +116,10 @@ def require_training(split: Split) -> None:
     """The check of every model that learns by gradient, before anything is trained: is there enough to learn from?
 
     Raises:
+        TypeError: if it is no split.
         DataError: without two items, a training case or a validation case.
     """
+    require_split(split)
     train, rows = split.train, np.bincount(split.train.user, minlength=split.n_users)
     items = np.bincount(np.unique(train.user * split.n_items + train.item) // split.n_items, minlength=len(rows))
     by_time = split.protocol == "time_point"

@@ -8,7 +8,7 @@ from scipy.sparse import diags, issparse
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from contrec.checks import in_range, one_of, positive
+from contrec.checks import in_range, known_settings, one_of, positive, settings_of
 from contrec.data.cases import take
 from contrec.data.interactions import Cases, Interactions, Split
 from contrec.embeddings.base import Embeddings, Ranker
@@ -95,6 +95,7 @@ class RelationEmbeddings(Embeddings):
         if not 0 < decay <= 1:
             raise ValueError(f"decay must lie in (0, 1], got {decay}")
         of = {"ease": ease_relation, "neighbours": neighbour_relation}[relation]
+        known_settings(f"relation {relation!r}", of_relation, settings_of(of, "train"))
 
         if relation == "ease" and factor == "histories":  # dense rows, these normalised, and in float64 for the SVD
             shape = f"{split.n_users:,} users x {split.n_items:,} items"

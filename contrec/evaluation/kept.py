@@ -9,13 +9,14 @@ import numpy as np
 
 from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.evaluation.metrics import METRICS, metric_values
+from contrec.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Shown):
     """What is kept of one evaluation: enough to recompute every metric, interval and comparison.
 
     Attributes:
@@ -34,6 +35,14 @@ class Evaluation:
     exclude_seen: bool
     coverage: float | None
     counts: dict
+
+    def about(self) -> dict:
+        return {"users": self.counts.get("users", len(np.unique(self.user))), **self.metrics()}
+
+    def more(self) -> dict:
+        values, between = self.metrics(), self.intervals()
+        told = {k: f"{values[k]:.4g} (95 %: {low:.4g} to {high:.4g})" for k, (low, high) in between.items()}
+        return told | {"coverage": self.coverage} | {k.replace("_", " "): v for k, v in self.counts.items()}
 
     def per_user(self, metric: str) -> np.ndarray:
         """Metric averaged over each user's cases, float64, shape (n_users,), users ascending."""

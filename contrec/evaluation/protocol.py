@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from tqdm.auto import tqdm
 
-from contrec.checks import positive
+from contrec.checks import of_kind, positive
 from contrec.data.interactions import Cases, Interactions, Split
 from contrec.evaluation.kept import Evaluation
 from contrec.evaluation.metrics import target_ranks
@@ -61,9 +61,14 @@ def evaluate(
             metrics.
 
     Raises:
-        ValueError: if there are no cases, a target is unknown (-1), or the model's answer does not fit.
+        TypeError: if ``model`` is none, or ``cases`` are none.
+        ValueError: if there are no cases, a target is unknown (-1), the model is not fitted or its answer does not fit.
     """
     positive("batch_size", batch_size)
+    of_kind("cases", cases, Cases, "a split has its cases in split.validation and split.test")
+    if isinstance(model, type) or not (hasattr(model, "score") or hasattr(model, "topk")):
+        got = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+        raise TypeError(f"evaluate needs a fitted model, with score or topk, got {got}")
     if len(cases) == 0:
         raise ValueError("evaluate needs at least one case, got none; check the split's counts for what was left out")
     if (cases.target < 0).any():
@@ -73,7 +78,12 @@ def evaluate(
     ranks, ties, seen_targets, listed, n_items = [], [], 0, set(), None
     for batch in _batches(cases, batch_size, progress):
         seen_targets += sum(target in history for target, history in _pairs(batch))
-        rank, tie, lists, n_items = rank_batch(model, batch, exclude_seen)
+        try:
+            rank, tie, lists, n_items = rank_batch(model, batch, exclude_seen)
+        except AttributeError as error:
+            if error.obj is not model:
+                raise
+            raise ValueError(f"{error}; is the model fitted? Call model.fit(split) first") from error
         ranks.append(rank)
         ties.append(tie)
         listed.update(np.unique(lists).tolist())
