@@ -19,7 +19,7 @@ from contrec.data.training_cases import bucketed
 from contrec.diffusion.ddpm import NoiseSchedule, q_sample
 from contrec.diffusion.denoiser import frequencies
 from contrec.diffusion.guidance import NullCondition, guide
-from contrec.diffusion.samplers import SAMPLERS, draws, noise_streams, row_seeds, sample
+from contrec.diffusion.samplers import SAMPLERS, Step, draws, noise_streams, row_seeds, sample
 
 
 class DreamRec(Learned):
@@ -48,7 +48,7 @@ class DreamRec(Learned):
 
     def __init__(
         self, dim: int = 64, length: int = 10, dropout: float = 0.1, timesteps: int = 500, schedule: str = "linear",
-        p_uncond: float = 0.1, guidance_strength: float = 2.0, sampler: str = "ddpm",
+        p_uncond: float = 0.1, guidance_strength: float = 2.0, sampler: str | Step = "ddpm",
         sampler_steps: int | None = None, score_by: str = "cosine", **loop,
     ):  # fmt: skip
         super().__init__(**loop)
@@ -60,7 +60,8 @@ class DreamRec(Learned):
         in_range("p_uncond", p_uncond, 0, 1)
         in_range("guidance_strength", guidance_strength, 0, math.inf)
         in_range("sampler_steps", steps, 1, timesteps)
-        one_of("sampler", sampler, SAMPLERS)
+        if not callable(sampler):
+            one_of("sampler", sampler, SAMPLERS)
         one_of("score_by", score_by, ("inner", "cosine"))
         self.dim, self.length, self.dropout, self.p_uncond = dim, length, dropout, p_uncond
         self.guidance_strength, self.sampler, self.steps, self.score_by = guidance_strength, sampler, steps, score_by
