@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import partial
+from inspect import signature
 
 from contrec.baselines.dreamrec import DreamRec
 from contrec.baselines.ease import EASE
@@ -20,7 +22,8 @@ from contrec.baselines.repeat_history import RepeatHistory
 from contrec.baselines.sasrec import SASRec
 from contrec.baselines.ssd4rec import SSD4Rec
 from contrec.baselines.transitions import Transitions
-from contrec.checks import one_of
+from contrec.checks import known_settings, one_of, settings_of
+from contrec.training import LoopConfig
 
 REGISTRY = {
     "popularity": Popularity,
@@ -48,10 +51,20 @@ def make(name: str, **settings):
     """Unfitted baseline ``name``, with its defaults unless ``settings`` say otherwise.
 
     Raises:
-        ValueError: if no baseline has that name.
+        ValueError: if no baseline has that name, or it has no setting of a name.
     """
     one_of("baseline", name, REGISTRY)
+    known_settings(f"baseline {name!r}", settings, _settings(REGISTRY[name]))
     return REGISTRY[name](**settings)
+
+
+def _settings(maker) -> set[str] | None:
+    """Names of settings, with those of the training loop for a model that learns by gradient; None: any."""
+    kind = maker.func if isinstance(maker, partial) else maker
+    if not (isinstance(kind, type) and issubclass(kind, Learned)):
+        return settings_of(maker)
+    named = {name for name, p in signature(kind).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    return named | {field.name for field in fields(LoopConfig)}
 
 
 __all__ = [

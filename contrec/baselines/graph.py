@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from contrec.baselines.learned import Learned
-from contrec.baselines.matrices import interaction_matrix
 from contrec.checks import in_range, one_of, positive
 from contrec.data.interactions import Cases, Split
+from contrec.relations import interaction_matrix
 
 
 @dataclass(frozen=True)

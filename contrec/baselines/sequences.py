@@ -12,15 +12,15 @@ from torch.nn import functional as F
 
 from contrec.baselines.learned import Learned
 from contrec.checks import in_range, one_of, positive
+from contrec.data.cases import cases_at, offsets
 from contrec.data.interactions import Cases, Interactions, Split
-from contrec.data.splits import cases_at, offsets
 from contrec.data.training_cases import bucketed
 
 LOSSES = ("softmax", "sampled", "bce")
 
 
 @dataclass(frozen=True)
-class Batch:
+class SequenceBatch:
     """Histories, oldest first, padded on the right: items (B, L), lengths (B,), targets (B, L), -1 where none is."""
 
     items: Tensor
@@ -38,21 +38,21 @@ def padded(cases: Cases, length: int) -> tuple[np.ndarray, np.ndarray]:
     return items.astype(np.int64), lengths
 
 
-def every_position(cases: Cases, length: int) -> Batch:
+def every_position(cases: Cases, length: int) -> SequenceBatch:
     """Each item is to be told from those before it: all positions of a sequence train at once."""
     items, lengths = padded(cases, length)
     targets = np.roll(items, -1, axis=1)
     targets[np.arange(items.shape[1]) >= lengths[:, None]] = -1
     targets[np.arange(len(items)), lengths - 1] = cases.target
-    return Batch(*map(torch.from_numpy, (items, lengths, targets)))
+    return SequenceBatch(*map(torch.from_numpy, (items, lengths, targets)))
 
 
-def last_position(cases: Cases, length: int) -> Batch:
+def last_position(cases: Cases, length: int) -> SequenceBatch:
     """Only the case's own target is to be told, from all of its history."""
     items, lengths = padded(cases, length)
     targets = np.full_like(items, -1)
     targets[np.arange(len(items)), lengths - 1] = cases.target
-    return Batch(*map(torch.from_numpy, (items, lengths, targets)))
+    return SequenceBatch(*map(torch.from_numpy, (items, lengths, targets)))
 
 
 def windows(train: Interactions, length: int) -> Cases:
@@ -115,7 +115,7 @@ class NextItem(nn.Module):
         """(B, L, d)."""
         return self.encoder(self.table(items), lengths)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: SequenceBatch) -> dict[str, Tensor]:
         device = self.table.weight.device
         items, lengths, targets = (x.to(device) for x in (batch.items, batch.lengths, batch.targets))
         real = targets >= 0
@@ -160,7 +160,7 @@ class SequenceModel(Learned):
         self._split, self._pieces = split, windows(split.train, self.length)
         return NextItem(split.n_items, self.dim, self.encoder(), self.loss, self.negatives)
 
-    def batches(self, rng: np.random.Generator) -> list[Batch]:
+    def batches(self, rng: np.random.Generator) -> list[SequenceBatch]:
         cases = self.training_cases(rng)
         rows = bucketed(np.minimum(cases.lengths, self.length), self.loop.batch_size, rng)
         return [self.positions(cases.select(part), self.length) for part in rows]

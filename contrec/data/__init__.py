@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..checks import one_of
-from .interactions import Case, Cases, Catalogue, DataError, Interactions, Split
+from contrec.checks import DataError, one_of
+
+from .interactions import Case, Cases, Catalogue, Interactions, Split
 from .splits import split
 
 __all__ = [

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import positive
-from .interactions import Cases, Catalogue, DataError, Interactions
+from contrec.checks import DataError, positive
+
+from .interactions import Cases, Catalogue, Interactions
 
 DIM, SPREAD, SHARPNESS, POPULARITY = 8, 0.35, 5.0, 0.6
 N_TASTES, SWITCH, DRIFT = 3, 0.12, 0.06

@@ -1,7 +1,9 @@
 """From a fitted model to numbers: one protocol, ranks kept, intervals and comparisons over users."""
 
+from contrec.evaluation.bootstrap import bootstrap_means
+from contrec.evaluation.kept import Evaluation
 from contrec.evaluation.metrics import METRICS, hit_rate, metric_values, ndcg, target_ranks
-from contrec.evaluation.protocol import Evaluation, Generator, Model, evaluate
+from contrec.evaluation.protocol import Generator, Model, evaluate
 from contrec.evaluation.significance import paired_bootstrap, unpaired_bootstrap
 
 __all__ = [
@@ -9,6 +11,7 @@ __all__ = [
     "Evaluation",
     "Generator",
     "Model",
+    "bootstrap_means",
     "evaluate",
     "hit_rate",
     "metric_values",

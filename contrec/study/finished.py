@@ -185,13 +185,6 @@ def recommend_strangers(run: str, path, columns: dict[str, str], users=None, k: 
 
 
 def _ranked(recommender: Recommender, users: list, cases: Cases, k: int) -> pd.DataFrame:
-    unseen = len(recommender.catalogue) - np.diff(cases.history_matrix(len(recommender.catalogue)).indptr)
-    if k > unseen.min():
-        few = int(unseen.argmin())
-        raise ValueError(
-            f"k must be at most the number of items that a user has not seen: {unseen[few]} for user "
-            f"{str(users[few])!r}, of {len(recommender.catalogue)} in the catalogue, got {k}"
-        )
     frame = recommender.recommend_cases(cases, k)
     frame.insert(0, "user", np.asarray(users, dtype=str)[frame.pop("case")])
     return frame

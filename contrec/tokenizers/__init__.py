@@ -1,5 +1,10 @@
 """Tokenizers behind one interface, :class:`Tokenizer`: (B, d) -> tokens (B, K, D) -> (B, d)."""
 
+from copy import deepcopy
+
+from torch import nn
+
+from contrec.checks import of_kind
 from contrec.tokenizers.base import ContinuousTokenizer, Tokenizer
 from contrec.tokenizers.config import TokenizerConfig
 from contrec.tokenizers.masked_encoder import MaskedEncoder, Projection
@@ -26,7 +31,19 @@ __all__ = [
 ]
 
 
-def make_tokenizer(dim: int, config: TokenizerConfig) -> Tokenizer:
-    """The untrained tokenizer of a kind, for embeddings of ``dim`` dimensions."""
+def make_tokenizer(dim: int, config: TokenizerConfig, own=None) -> Tokenizer:
+    """The untrained tokenizer of ``config.kind``, for embeddings of ``dim`` dimensions.
+
+    Args:
+        own: in the place of that kind a class or function of (dim, config), or a module, of which a copy is taken.
+
+    Raises:
+        TypeError: if ``own`` is or gives no :class:`Tokenizer`.
+    """
     kinds = {"sigma_vae": SigmaVAE, "masked_encoder": MaskedEncoder, "projection": Projection}
-    return kinds[config.kind](dim, config)
+    if isinstance(own, nn.Module):
+        made = deepcopy(own)
+    else:
+        made = (own or kinds[config.kind])(dim, config)
+    of_kind("tokenizer", made, Tokenizer, "derive it from contrec.tokenizers.Tokenizer")
+    return made

@@ -10,7 +10,7 @@ import pandas as pd
 
 from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap
-from contrec.evaluation.significance import bootstrap_means
+from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.experiments.ablation.arms import everything, why_not
 from contrec.experiments.ablation.cells import Cell, recorded
 from contrec.papers.published import published
