@@ -40,7 +40,7 @@ def runs(monkeypatch):
 
     for name in ("train_runs", "list_runs", "compare", "recommend", "recommend_strangers"):
         setattr(module, name, answer(name))
-    for name in ("evaluating", "finished"):
+    for name in ("evaluating", "finished", "lists"):
         monkeypatch.setitem(sys.modules, f"contrec.study.{name}", module)
     return module
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 from contrec import given
@@ -19,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of all subcommands; ``options.do`` is the function that carries one out."""
     top = _Parser(prog="contrec", description=DESCRIPTION)
     top.add_argument("--traceback", action="store_true", help="show where an error came from")
+    top.add_argument("--version", action="version", version=f"contrec {metadata.version('contrec')}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     study = _add(commands, "study", make.study, "train what is missing, then run every notebook")
@@ -109,9 +111,9 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("run_b", metavar="RUN", help="what it is compared with: differences are first minus second")
 
     recommend = _add(
-        commands, "recommend", look.recommend, "ranked items with their preference text from a finished run"
+        commands, "recommend", look.recommend, "ranked items from any model of a table: a run, a part of it, a floor"
     )
-    recommend.add_argument("run", metavar="RUN", help=named)
+    recommend.add_argument("run", metavar="RUN", help=f"{named}; NAME:contrec/user-token is a part of it")
     who = recommend.add_mutually_exclusive_group(required=True)
     who.add_argument(
         "--user", metavar="ID", help="a user of the run's dataset, by original id; one that begins with -: --user=-5"
