@@ -47,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
         baselines.add_argument(name, type=_listed, metavar="NAME,...", help="default: all that are wanted")
     baselines.add_argument("--seeds", type=_wholes, metavar="N,...", help="default: all that are wanted")
     baselines.add_argument("--split", help="leave_one_out | time_point | unseen_users; default: all that are wanted")
+    processes = "of each training (GPUs, or cores); default: 1"
+    baselines.add_argument("--processes", type=_whole, default=1, metavar="N", help=processes)
 
     ablation = _add(kinds, "ablation", fill.fill, "models with one thing changed each")
     _list(ablation, "--datasets", ["planted"], known.replace(" (default)", ""))

@@ -59,6 +59,7 @@ class Cell:
     model: str
     seed: int
     preset: str = "laptop"  # "tiny": cut short
+    processes: int = 1  # of a training, on as many GPUs or cores; no part of the result's name
 
     @property
     def config(self) -> Config:
@@ -81,7 +82,7 @@ class Cell:
         return self.folder.is_dir()
 
     def make(self) -> None:
-        evaluating.floor(self.config, self.model, self.seed)
+        evaluating.floor(self.config, self.model, self.seed, processes=self.processes)
 
     def told(self) -> str:
         rate = evaluating.kept_evaluations(self.folder)[self.model].metrics()["HR@10"]
