@@ -105,7 +105,7 @@ def test_other_wrong_kinds_are_told(planted_split, fitted):
     for fit in (lambda: fitted.fit(frame), lambda: contrec.embeddings.make("random", frame)):
         with pytest.raises(TypeError, match="split must be of the kind Split, got a DataFrame"):
             fit()
-    with pytest.raises(TypeError, match="embeddings must be of the kind Embeddings, got a Tensor"):
+    with pytest.raises(TypeError, match="embeddings need items and users, got a Tensor"):
         Recommender(fitted.config, "cpu").fit(planted_split, embeddings=fitted.embeddings.items)
     with pytest.raises(TypeError, match="cases must be of the kind Cases, got a list"):
         fitted.recommend_cases([1, 2], 3)
