@@ -40,7 +40,7 @@ def runs(monkeypatch):
 
     for name in ("train_runs", "list_runs", "compare", "recommend", "recommend_strangers"):
         setattr(module, name, answer(name))
-    for name in ("runs", "lookup"):
+    for name in ("evaluating", "finished", "lists"):
         monkeypatch.setitem(sys.modules, f"contrec.study.{name}", module)
     return module
 
@@ -104,7 +104,6 @@ def test_study_without_notebooks(executed, runs):
         (["--processes", "0"], "processes must be a whole number of at least 1, got 0"),
         (["--datasets", "table"], "dataset table is a file of your own: name it with --path FILE"),
         (["--path", "my.csv", "--datasets", "planted"], "--path is a study of its own .*got planted beside it"),
-        (["--path", "my.csv", "--grid"], "--path is a study of its own .*got --grid beside it"),
         (["--path", "no.csv"], "no.csv does not exist"),
         (["--user", "who"], "--user is about a file of your own: name that with --path FILE"),
         (["--datasets", "lastm"], "; did you mean 'lastfm'?"),

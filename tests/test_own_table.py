@@ -12,7 +12,7 @@ from contrec.data.interactions import Cases
 from contrec.language.prompts import Z_START
 from contrec.recommender import Recommender
 from contrec.study import config as settings
-from contrec.study import evaluating, finished, fitting
+from contrec.study import evaluating, finished, fitting, lists
 from contrec.study.config import Config
 
 ODD_TITLE = f"A {Z_START} {{items}} {{category}} kite"
@@ -119,8 +119,8 @@ def strangers(run, file, folder, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "left out: 2 rows of items that the run does not know, and 1 users who have no others"
     assert len(printed) == 4 and "t9" not in printed[2].split()
-    own = finished.recommend(run, history=["t9"], k=2)
-    found, _ = finished.recommend_strangers(run, new, {"user": "who", "timestamp": "when"}, ["-b"], 2)
+    own = lists.recommend(run, history=["t9"], k=2)
+    found, _ = lists.recommend_strangers(run, new, {"user": "who", "timestamp": "when"}, ["-b"], 2)
     assert found.item.tolist() == own.item.tolist()
     out = folder / "strangers.csv"
     assert cli.main(["recommend", run, *named, "--all", "--out", str(out), "-k", "1"]) == 0

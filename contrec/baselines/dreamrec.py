@@ -135,4 +135,4 @@ class DrawnNextItem(nn.Module):
         t = torch.randint(1, self.schedule.timesteps + 1, (len(x0),), generator=stream).to(x0.device)
         eps = torch.randn(x0.shape, generator=stream).to(x0)
         x_t = q_sample(x0, t, eps, self.schedule.alpha_bar)
-        return {"total": F.mse_loss(self.denoise(x_t, t, c[:, 0]), x0)}
+        return {"total": batch.weight * F.mse_loss(self.denoise(x_t, t, c[:, 0]), x0)}

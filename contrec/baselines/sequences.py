@@ -15,17 +15,21 @@ from contrec.checks import in_range, one_of, positive
 from contrec.data.cases import cases_at, offsets
 from contrec.data.interactions import Cases, Interactions, Split
 from contrec.data.training_cases import bucketed
+from contrec.training import SharedBatch
 
 LOSSES = ("softmax", "sampled", "bce")
 
 
 @dataclass(frozen=True)
-class SequenceBatch:
+class SequenceBatch(SharedBatch):
     """Histories, oldest first, padded on the right: items (B, L), lengths (B,), targets (B, L), -1 where none is."""
 
     items: Tensor
     lengths: Tensor
     targets: Tensor
+
+    def terms(self) -> int:
+        return int((self.targets >= 0).sum())
 
 
 def padded(cases: Cases, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +124,8 @@ class NextItem(nn.Module):
         items, lengths, targets = (x.to(device) for x in (batch.items, batch.lengths, batch.targets))
         real = targets >= 0
         states = self.states(items, lengths)[real]  # losses and logits at real positions only
-        return {"total": next_item_loss(states, targets[real], self.table.weight, self.loss, self.negatives)}
+        loss = next_item_loss(states, targets[real], self.table.weight, self.loss, self.negatives)
+        return {"total": batch.weight * loss}
 
 
 class SequenceModel(Learned):

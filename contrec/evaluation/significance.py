@@ -27,8 +27,8 @@ def paired_bootstrap(
         seed: of the draws.
 
     Returns:
-        ``metric``; ``difference`` of the means a - b in percentage points; ``interval``, its 95 % percentile interval
-        (low, high) in points; ``p``, two-sided: twice the smaller share of draws on either side of zero, at least
+        ``metric``; ``difference`` of the means a - b in percentage points; ``low`` and ``high``, its 95 % percentile
+        interval in points; ``p``, two-sided: twice the smaller share of draws on either side of zero, at least
         2 / (n_boot + 1) and at most 1; ``n_users``.
 
     Raises:
@@ -55,7 +55,8 @@ def paired_bootstrap(
     return {
         "metric": metric,
         "difference": float(difference.mean()),
-        "interval": (float(low), float(high)),
+        "low": float(low),
+        "high": float(high),
         "p": float(min(1.0, 2 * (tail + 1) / (n_boot + 1))),
         "n_users": len(difference),
     }
@@ -77,8 +78,8 @@ def unpaired_bootstrap(
         n_boot, seed: of the draws; the two groups have streams of their own.
 
     Returns:
-        ``metric``; ``difference`` of the means a - b in percentage points; ``interval``, its 95 % percentile interval
-        (low, high) in points; ``n_users``, those of a and of b.
+        ``metric``; ``difference`` of the means a - b in percentage points; ``low`` and ``high``, its 95 % percentile
+        interval in points; ``n_users``, those of a and of b.
     """
     values = [100 * np.mean([e.per_user(metric) for e in _several(own)], axis=0) for own in (a, b)]
     draws = [bootstrap_means(v[:, None], n_boot, s)[:, 0] for v, s in zip(values, (seed, seed + 1))]
@@ -86,7 +87,8 @@ def unpaired_bootstrap(
     return {
         "metric": metric,
         "difference": float(values[0].mean() - values[1].mean()),
-        "interval": (float(low), float(high)),
+        "low": float(low),
+        "high": float(high),
         "n_users": (len(values[0]), len(values[1])),
     }
 

@@ -13,14 +13,13 @@ from contrec import baselines, paths
 from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap, unpaired_bootstrap
 from contrec.evaluation.bootstrap import bootstrap_means
-from contrec.experiments.baselines import search
-from contrec.experiments.baselines.cells import DETERMINISTIC
 from contrec.papers.published import are_counts, published
 from contrec.study import evaluating
 from contrec.study.config import Config
 from contrec.study.evaluating import INSIDE, SEEN
 from contrec.study.fitting import load_split
 from contrec.study.recording import read_ranks
+from contrec.study.settings import DETERMINISTIC, FLOORS, chosen
 from contrec.study.tables import METRICS
 
 GROUPS = {"unseen": "", "same users, in training": INSIDE, "other users": SEEN}  # group: ending of a model's name
@@ -34,7 +33,7 @@ Kept = Mapping[str, Sequence[Evaluation]]  # model name -> its evaluations, one 
 def unseen_models(config: Config) -> list[str]:
     """What the notebook compares: the floors, MF (whose users are learned), what fits the data, and ContRec."""
     repeats = ["repeat_history"] if config.dataset == "software" else []
-    return [*evaluating.FLOORS, *repeats, "mf", config.model]
+    return [*FLOORS, *repeats, "mf", config.model]
 
 
 def unseen_runs(config: Config, models: Sequence[str] | None = None, progress: bool = False) -> dict[str, list]:
@@ -139,8 +138,8 @@ def unseen_gaps(kept: Kept, metrics: Sequence[str] = ("HR@10", "NDCG@10")) -> pd
             }
             for comparison, found in parts.items():
                 name = stale.shown(model, stale.among((*unseen, *inside, *others)))
-                row = (name, metric, comparison, found["difference"], *found["interval"], found.get("p", np.nan))
-                rows.append(row)
+                values = (found.get(column, np.nan) for column in ("difference", "low", "high", "p"))
+                rows.append((name, metric, comparison, *values))
     return pd.DataFrame(rows, columns=["model", "metric", "comparison", "difference", "low", "high", "p"])
 
 
@@ -171,7 +170,7 @@ def served(models: Sequence[str], config: Config) -> pd.DataFrame:
         elif name == "oracle":
             inside, outside = "the true taste", "cannot"
         elif name != config.model:
-            model = baselines.make(name, **search.chosen(name, config.dataset, config.preset)[0])
+            model = baselines.make(name, **chosen(name, config.dataset, config.preset)[0])
             if getattr(model, "users", None) == "learned":
                 inside, outside = "a learned vector", "cannot with it; folded in from the visible history instead"
         rows.append((name, inside, outside))

@@ -13,7 +13,7 @@ from contrec.data.splits import PROTOCOLS
 from contrec.data.table import BESIDE, ROLES, check_file
 from contrec.diffusion import DiffusionConfig
 from contrec.language import LanguageConfig
-from contrec.network import RecommenderConfig
+from contrec.network import RecommenderConfig, config_from_dict
 from contrec.tokenizers import TokenizerConfig
 from contrec.training import TrainingConfig
 
@@ -182,6 +182,11 @@ class Config:
     recommender: RecommenderConfig
     path: str | None = None  # of dataset "table", absolute
     columns: dict[str, str] = dataclasses.field(default_factory=dict)  # of that file, as far as they were named
+
+    @classmethod
+    def from_dict(cls, kept: dict) -> Config:
+        """The config that ``dataclasses.asdict`` made a dict of, as run.json keeps it."""
+        return cls(**kept | {"recommender": config_from_dict(kept["recommender"]), "seeds": tuple(kept["seeds"])})
 
     @classmethod
     def from_parameters(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from contrec.recommender import Recommender
 from contrec.study import evaluating
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
+from contrec.study.recording import entry_of
 
 
 def history_table(split: Split, cases: Cases, case: int) -> pd.DataFrame:
@@ -215,16 +215,9 @@ def paired_differences(config: Config, metrics=("HR@10", "NDCG@10")) -> pd.DataF
         model = config.model
         for other in (model + name if name[0] == "/" else name for name in AGAINST):
             for metric in metrics if other in kept else ():
-                outcome = paired_bootstrap(kept[model], kept[other], metric)
-                low, high = outcome["interval"]
-                row = {
-                    "seed": seed,
-                    "model": model,
-                    "against": other,
-                    "metric": metric,
-                    "difference": outcome["difference"],
-                }
-                rows.append({**row, "low": low, "high": high, "p": outcome["p"]})
+                found = paired_bootstrap(kept[model], kept[other], metric)
+                row = {"seed": seed, "model": model, "against": other, "metric": metric}
+                rows.append(row | {column: found[column] for column in ("difference", "low", "high", "p")})
     return pd.DataFrame(rows)
 
 
@@ -251,12 +244,7 @@ def save_figure(figure, stem: str, frame: pd.DataFrame, config: Config, notebook
     from contrec.plots import theme
 
     folder = paths.figures()
-    split = load_split(config)
-    entry = provenance.record(
-        asdict(config), dataset=f"{config.dataset} {config.source}",
-        inputs=config.inputs(), seeds=config.seeds, notebook=notebook,
-        rows={"train": len(split.train), "test": len(split.test)},
-    )  # fmt: skip
+    entry = entry_of(config, notebook=notebook)
     writing = theme.writers(figure, folder / stem, alt_text or f"{stem}: {subtitle(config)}", entry["fingerprint"])
     numbers = {folder / f"{stem}.csv": lambda part: frame.to_csv(part, index=False, float_format="%.6g")}
     return provenance.write(writing | numbers, entry)

@@ -11,7 +11,7 @@ import pytest
 from contrec.data import planted
 from contrec.experiments.reconstruction import runs as study
 from contrec.experiments.reconstruction.peers import Budget
-from contrec.study import Config
+from contrec.study.config import Config
 
 REAL, REAL_RATES = dict(study.BUDGETS), dict(study.RATES)
 FAMILIES = ("vq", "sigma_vae", "diffusion")
@@ -56,7 +56,7 @@ def test_what_is_compared_where_nothing_is_said(config):
 
 
 def test_nothing_is_run_twice(frame, config, monkeypatch):
-    monkeypatch.setattr(study.reconstruction, "run", None)
+    monkeypatch.setattr(study.peers, "run", None)
     again = study.compare(config, ["truth"], families=FAMILIES)
     pd.testing.assert_frame_equal(again, frame)
 
@@ -67,7 +67,7 @@ def test_more_processes_give_the_same(frame, config, monkeypatch, tmp_path):
     monkeypatch.setattr(study, "BUDGETS", dict(REAL))  # a child process knows the real one only
     monkeypatch.setattr(study, "RATES", REAL_RATES)
     with monkeypatch.context() as patch:
-        patch.setattr(study.reconstruction, "run", None)  # here nothing is run
+        patch.setattr(study.peers, "run", None)  # here nothing is run
         two = study.compare(one, ["truth"], families=("diffusion",), workers=2)
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / "alone"))
     alone = study.compare(one, ["truth"], families=("diffusion",))

@@ -9,10 +9,9 @@ import pytest
 from contrec import data
 from contrec.evaluation import Evaluation
 from contrec.experiments import unseen
-from contrec.experiments.baselines import search
 from contrec.papers.published import published
 from contrec.study import config as tables
-from contrec.study import evaluating, fitting
+from contrec.study import evaluating, fitting, settings
 from contrec.study.config import Config
 from contrec.study.tables import comparison
 
@@ -35,7 +34,7 @@ def cfg(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTREC_ARTIFACTS", str(tmp_path_factory.mktemp("artifacts")))
         patch.setitem(tables.PRESETS, "tiny", SMALL)
-        patch.setitem(search.TINY, "mf", {"dim": 8, "epochs": 2, "batch_size": 512})
+        patch.setitem(settings.TINY, "mf", {"dim": 8, "epochs": 2, "batch_size": 512})
         patch.setattr(fitting, "_split", lambda dataset, source, protocol, *_: splits[protocol])
         patch.setattr(evaluating, "FLOORS", ("popularity", "transitions"))
         patch.setattr(evaluating.paths, "reproduced", lambda: records)

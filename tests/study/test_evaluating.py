@@ -13,7 +13,7 @@ from contrec.artifacts.store import Store
 from contrec.files import Damaged
 from contrec.recommender import Recommender
 from contrec.study import config as tables
-from contrec.study import evaluating, finished, fitting
+from contrec.study import evaluating, finished, fitting, lists
 from contrec.study.config import Config
 
 SMALL = {
@@ -56,7 +56,7 @@ def test_before_anything_was_run(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="run 'abc' names 0 evaluated runs; known are none yet"):
         finished.compare("abc", "abc")
     with pytest.raises(ValueError, match="run 'abc' names 0 runs; known are none yet"):
-        finished.recommend("abc", all=True)
+        lists.recommend("abc", all=True)
 
 
 def test_the_table_holds_floors_the_run_and_its_controls(table, planted_split):
@@ -149,29 +149,29 @@ def test_unknown_runs_and_models_are_told(table, one):
     with pytest.raises(ValueError, match="holds no model 'contrec/magic'; it holds contrec, "):
         finished.compare(run, f"{run}:contrec/magic")
     with pytest.raises(ValueError, match=f"run 'zz' names 0 runs; known are .*{run}"):
-        finished.recommend("zz", all=True)
+        lists.recommend("zz", all=True)
     with pytest.raises(ValueError, match="run '' names 0 runs"):
-        finished.recommend("", all=True)
+        lists.recommend("", all=True)
     with pytest.raises(ValueError, match="has not seen: .* for user '.*', of 64 in the catalogue, got 64"):
-        finished.recommend(run, all=True, k=64)
+        lists.recommend(run, all=True, k=64)
 
 
 def test_names_of_many_runs_are_not_all_told(table, one):
     known = [f"{n:012x}" for n in range(30)]
-    assert finished._not_one("zz", 0, "runs", known).endswith(f"{known[9]} and 20 more, which `contrec runs` lists")
-    assert known[10] not in finished._not_one("zz", 0, "runs", known)
+    assert lists.not_one("zz", 0, "runs", known).endswith(f"{known[9]} and 20 more, which `contrec runs` lists")
+    assert known[10] not in lists.not_one("zz", 0, "runs", known)
 
 
 def test_a_finished_run_recommends(table, one, planted_split):
     run = fitting.run_name(one, 0)
-    every = finished.recommend(run, all=True, k=2)
+    every = lists.recommend(run, all=True, k=2)
     users = planted_split.train.user_ids
     assert len(every) == 2 * len(users) and every.user.tolist() == np.repeat(users, 2).tolist()
-    some = finished.recommend(run, users=[users[5]], k=2)
+    some = lists.recommend(run, users=[users[5]], k=2)
     assert some.item.tolist() == every[every.user == users[5]].item.tolist()
     assert {"rank", "item", "title", "score", "cosine", "bonus", "text"} <= set(some.columns)
     items = planted_split.catalogue.item_ids
-    stranger = finished.recommend(run, history=[items[0], items[1]], k=3)
+    stranger = lists.recommend(run, history=[items[0], items[1]], k=3)
     assert len(stranger) == 3 and not set(stranger.item) & {items[0], items[1]}
 
 
@@ -190,7 +190,7 @@ def test_an_interrupted_training_goes_on(world, one, monkeypatch):
         fitting.fitted(config, 0)
     assert not Store(fitting.store().root).has("recommender", fitting.recommender_key(config, 0))
     with pytest.raises(ValueError, match="is not finished: the `contrec study` command that began it goes on"):
-        finished.recommend(fitting.run_name(config, 0), all=True)
+        lists.recommend(fitting.run_name(config, 0), all=True)
     fitting.fitted(config, 0)
     assert epochs == [1, 2, 2]  # epoch 1 was not trained again
 
@@ -226,7 +226,7 @@ def test_what_is_no_name_of_a_run_is_none(monkeypatch, tmp_path, name):
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
     (tmp_path / "recommender").mkdir()
     with pytest.raises(ValueError, match="names 0 runs; known are none yet"):
-        finished.recommend(name, all=True)
+        lists.recommend(name, all=True)
 
 
 def test_a_damaged_artifact_does_not_stop_the_other_combinations(table, world, monkeypatch):

@@ -96,7 +96,7 @@ def _against_full(name: str, kept: Kept, metric: str) -> dict:
     if both and name != "full":
         found = paired_bootstrap([own[s] for s in both], [whole[s] for s in both], metric, DRAWS)
         row["difference"], row["p"] = found["difference"], found["p"]
-        row["diff_low"], row["diff_high"] = found["interval"]
+        row["diff_low"], row["diff_high"] = found["low"], found["high"]
         each = [100 * (own[s].metrics()[metric] - whole[s].metrics()[metric]) for s in both]
         row["seed_sd"] = float(np.std(each, ddof=1)) if len(both) > 1 else np.nan
     return row

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pandas as pd
 
 from contrec import bench, paths
@@ -13,7 +11,7 @@ from contrec.papers.published import published
 from contrec.recommender import Recommender
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
-from contrec.study.recording import read_table
+from contrec.study.recording import entry_of, read_table
 
 # sizes that a preset can afford: the largest catalogue's vectors take 2.4 GiB
 CATALOGUES = {"tiny": (10**3, 10**4, 10**5), "laptop": (10**3, 10**4, 10**5, 10**6, 10**7)}
@@ -108,11 +106,7 @@ def recorded(stem: str) -> pd.DataFrame:
 
 def record_costs(config: Config, costs: pd.DataFrame) -> None:
     """Write a notebook's table of costs to ``data/reproduced/efficiency`` with its provenance and the machine."""
-    entry = provenance.record(
-        asdict(config), dataset=f"{config.dataset} {config.source}",
-        inputs=config.inputs(), seeds=config.seeds,
-        device=f"cpu ({inference.machine()})", notebook="07_efficiency",
-    )  # fmt: skip
+    entry = entry_of(config, device=f"cpu ({inference.machine()})", notebook="07_efficiency")
     _write(f"inference_{config.dataset}_{config.recipe}", costs, entry)
 
 
