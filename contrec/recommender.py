@@ -11,7 +11,7 @@ import torch
 
 from contrec import embeddings as base_embeddings
 from contrec import keeping, training
-from contrec.asking import Asked, shown
+from contrec.asking import Askable, shown
 from contrec.checks import nearest, of_kind, seed_number
 from contrec.data.interactions import Interactions, Split
 from contrec.data.splits import require_training
@@ -45,7 +45,7 @@ def negative_items(config: RecommenderConfig, train: Interactions):
     return lambda users, rng: torch.from_numpy(others.draw(users, n, rng))
 
 
-class Recommender(Asked, Shown):
+class Recommender(Askable, Shown):
     """ContRec or DeftRec behind the protocol of every model: fit, score, recommend, save, load.
 
     Args:
