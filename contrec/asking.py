@@ -52,7 +52,7 @@ def shown(cases: Cases, language: LanguageConfig, order: np.random.Generator | n
     return shuffled(cases, language.history_cap, seeds)
 
 
-class Asked:
+class Askable:
     """The questions that a fitted recommender answers, from the parts that it was fitted or loaded with.
 
     Attributes:

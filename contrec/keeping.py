@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from contrec.asking import Asked
+from contrec.asking import Askable
 from contrec.data.interactions import Cases, Catalogue
 from contrec.embeddings import Embeddings
 from contrec.files import replacing, seal, sealed
@@ -25,7 +25,7 @@ class Kept:
 
     Attributes:
         config, seed, history: what was fitted, from which seed, and how training went.
-        embeddings, catalogue, user_ids, sequences: as of :class:`contrec.asking.Asked`.
+        embeddings, catalogue, user_ids, sequences: as of :class:`contrec.asking.Askable`.
         own_parts: names of the parts that stood in the place of the config's: "tokenizer", "denoiser", "sampler".
         text_tokenizer: folder of the tiny backbone's tokenizer, there for that backbone alone.
         tokenizers: weights of each of :data:`TOKENIZERS`.
@@ -45,7 +45,7 @@ class Kept:
     network: dict[str, Tensor]
 
 
-def write(model: Asked, folder: Path, *, seed: int, history: dict, own_parts=(), replace: bool = False) -> None:
+def write(model: Askable, folder: Path, *, seed: int, history: dict, own_parts=(), replace: bool = False) -> None:
     """Write everything that :func:`read` gives back into a new folder, whole or not at all.
 
     Args:
@@ -62,7 +62,7 @@ def write(model: Asked, folder: Path, *, seed: int, history: dict, own_parts=(),
         _write(model, part, {"seed": seed, "history": history, "own_parts": list(own_parts)})
 
 
-def _write(model: Asked, folder: Path, about: dict) -> None:
+def _write(model: Askable, folder: Path, about: dict) -> None:
     tensors, settings = model.embeddings.state()
     save_file({n: t.contiguous() for n, t in tensors.items()}, folder / "embeddings.safetensors")
     save_file(trainable_state(model.network), folder / "network.safetensors")

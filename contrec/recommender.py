@@ -11,12 +11,11 @@ import torch
 
 from contrec import embeddings as base_embeddings
 from contrec import keeping, training
-from contrec.asking import Asked, shown
+from contrec.asking import Askable, shown
 from contrec.checks import nearest, of_kind, seed_number
 from contrec.data.interactions import Interactions, Split
 from contrec.data.splits import require_training
 from contrec.data.training_cases import NotTaken, bucketed, known_sequences, training_cases
-from contrec.embeddings import Embeddings
 from contrec.evaluation import evaluate
 from contrec.language import PROMPTS, RESPONSES, AnswerSet, PromptBuilder, TokenInjector, UserModel, load_backbone
 from contrec.language.proof import prove
@@ -46,7 +45,7 @@ def negative_items(config: RecommenderConfig, train: Interactions):
     return lambda users, rng: torch.from_numpy(others.draw(users, n, rng))
 
 
-class Recommender(Asked, Shown):
+class Recommender(Askable, Shown):
     """ContRec or DeftRec behind the protocol of every model: fit, score, recommend, save, load.
 
     Args:
@@ -110,8 +109,11 @@ class Recommender(Asked, Shown):
         """
         require_training(split)
         self.seed = seed = seed_number(seed)
-        if embeddings is not None:
-            of_kind("embeddings", embeddings, Embeddings, "make them with contrec.embeddings.make(kind, split)")
+        if embeddings is not None and not (hasattr(embeddings, "items") and hasattr(embeddings, "users")):
+            got = type(embeddings).__name__
+            raise TypeError(
+                f"embeddings must have items and users, got a {got}: make them with contrec.embeddings.make"
+            )
         if not split.catalogue.answers:
             warnings.warn(NO_FACET, stacklevel=2)
         self._remember(split)

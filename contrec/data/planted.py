@@ -117,6 +117,11 @@ def planted(n_users: int = 400, n_items: int = 300, seed: int = 0) -> tuple[Inte
     return interactions, catalogue, truth
 
 
+def load(n_users: int = 400, n_items: int = 300, seed: int = 0) -> tuple[Interactions, Catalogue]:
+    """What :func:`planted` generates, without the truth behind it."""
+    return planted(n_users, n_items, seed)[:2]
+
+
 def truth(n_users: int = 400, n_items: int = 300, seed: int = 0) -> PlantedTruth:
     """The truth behind ``load("planted", n_users=..., n_items=..., seed=...)``."""
     return planted(n_users, n_items, seed)[2]

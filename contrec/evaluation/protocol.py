@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from contrec.checks import of_kind, positive
 from contrec.data.interactions import Cases, Interactions, Split
-from contrec.evaluation.kept import Evaluation
+from contrec.evaluation.kept import Evaluation, Metric
 from contrec.evaluation.metrics import target_ranks
 
 DEPTH = 20  # the longest list that a metric of ours looks at
@@ -47,6 +47,7 @@ def evaluate(
     batch_size: int = 256,
     progress: bool = False,
     train: Interactions | None = None,
+    metrics: dict[str, Metric] | None = None,
 ) -> Evaluation:
     """Rank every case's target in the whole catalogue, batch by batch; users x items is never held.
 
@@ -59,6 +60,8 @@ def evaluate(
         progress: show a bar.
         train: rows the model was fitted on; if given, targets without a train row are counted. They always stay in the
             metrics.
+        metrics: of one's own besides HR and NDCG, name -> function of ranks (n,), from 1 and infinity for a miss, and
+            ties (n,), as :func:`contrec.evaluation.target_ranks` returns them, to values (n,), 0 for a miss.
 
     Raises:
         TypeError: if ``model`` is none, or ``cases`` are none.
@@ -69,6 +72,9 @@ def evaluate(
     if isinstance(model, type) or not (hasattr(model, "score") or hasattr(model, "topk")):
         got = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
         raise TypeError(f"evaluate needs a fitted model, with score or topk, got {got}")
+    for name, metric in (metrics or {}).items():
+        if not callable(metric):
+            raise TypeError(f"metric {name!r} must be a function of ranks and ties, got a {type(metric).__name__}")
     if len(cases) == 0:
         raise ValueError("evaluate needs at least one case, got none; check the split's counts for what was left out")
     if (cases.target < 0).any():
@@ -100,7 +106,7 @@ def evaluate(
         counts["cold_targets"] = int((~np.isin(cases.target, train.item)).sum())
     listed.discard(-1)
     coverage = len(listed) / n_items if n_items else None
-    return Evaluation(ranks, ties, user, exclude_seen, coverage, counts)
+    return Evaluation(ranks, ties, user, exclude_seen, coverage, counts, dict(metrics or {}))
 
 
 def _batches(cases: Cases, size: int, progress: bool) -> Iterator[Cases]:
@@ -119,6 +125,9 @@ def _by_score(model, cases, exclude_seen):
     if isinstance(scores, torch.Tensor):
         scores = scores.detach().cpu()
         scores = (scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores).numpy()
+    scores = np.asarray(scores)
+    if scores.dtype.kind != "f":  # counts rank as well, and have no infinity to take seen items out with
+        scores = scores.astype(np.float64)
     if scores.ndim != 2 or len(scores) != len(cases):
         raise ValueError(f"score must return shape ({len(cases)}, n_items), got {tuple(scores.shape)}")
     n_items = scores.shape[1]

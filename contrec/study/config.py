@@ -223,7 +223,7 @@ class Config:
             numbers = ()
         if not numbers or len(set(numbers)) < len(numbers):
             raise ValueError(f"seeds must be a list of whole numbers from 0 to 2**63 - 1, each once, got {seeds!r}")
-        chosen = {"dataset": NAMES[dataset], **RECIPES[model][recipe], **PRESETS[preset]}
+        chosen = {"dataset": NAMES.get(dataset, dataset), **RECIPES[model][recipe], **PRESETS[preset]}
         chosen |= BOTH.get((recipe, preset), {})
         if recipe == "tuned":
             chosen |= TUNED.get(dataset, {})

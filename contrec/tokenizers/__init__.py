@@ -1,4 +1,33 @@
-"""Tokenizers behind one interface, :class:`Tokenizer`: (B, d) -> tokens (B, K, D) -> (B, d)."""
+"""Tokenizers behind one interface, :class:`Tokenizer`: (B, d) -> tokens (B, K, D) -> (B, d).
+
+One's own is a class, given beside the config:
+
+    import torch
+    from contrec.recommender import Recommender
+    from contrec.tokenizers import Tokenizer, TokenizerConfig, make_tokenizer, train_tokenizer
+
+    class Linear(Tokenizer):
+        # one matrix in, another out, and no noise
+        def __init__(self, dim, config):
+            super().__init__(dim, config)
+            self.shape = config.n_tokens, config.token_dim
+            self.into = torch.nn.Linear(dim, config.n_tokens * config.token_dim)
+            self.back = torch.nn.Linear(config.n_tokens * config.token_dim, dim)
+
+        def encode(self, x, generator=None):
+            return self.into(x).unflatten(1, self.shape)
+
+        def decode(self, z):
+            return self.back(z.flatten(1))
+
+        def loss(self, x, generator):
+            error = (self.decode(self.encode(x)) - x).square().mean()
+            return {"total": error, "reconstruction": error}
+
+    tokenizer = make_tokenizer(8, TokenizerConfig(n_tokens=2, token_dim=4, epochs=20), Linear)
+    losses = train_tokenizer(tokenizer, torch.randn(200, 8), seed=0)
+    model = Recommender(tokenizer=Linear)  # then fit(split): one for items, one for users
+"""
 
 from copy import deepcopy
 
