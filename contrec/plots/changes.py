@@ -144,7 +144,7 @@ def _swept(ax, rows: pd.DataFrame) -> None:
         side, way = ("right", -1) if line.x == values[-1] else ("left", 1)  # inside the panel
         ax.annotate(
             f"{line.value:.3f}".lstrip("0"), (at[line.x], 1.0), (4 * way, -1), xycoords=top, ha=side, va="top",
-            textcoords="offset points", fontsize=5.5, color=GREY,
+            textcoords="offset points", fontsize=6, color=GREY,
         )  # fmt: skip
     low, high = rows[["paper_low", "paper_high"]].iloc[0]
     if pd.notna(low):
