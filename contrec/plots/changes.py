@@ -137,7 +137,8 @@ def _swept(ax, rows: pd.DataFrame) -> None:
         for place, value, best in zip(places, line["difference"], line["best"], strict=True):
             ax.plot(place, value, marker="*" if best else marker, ms=7 if best else 3.5, color=colour, zorder=3)
     low, high = ax.get_ylim()
-    ax.set_ylim(min(low, -1.0), max(high, 1.0))
+    low, high = min(low, -1.0), max(high, 1.0)
+    ax.set_ylim(low, high + 0.25 * (high - low))  # room for the default's rate
     top = ax.get_xaxis_transform()
     for line in rows[rows["default"] & (rows["part"] == "test")].itertuples():
         ax.plot(at[line.x], 1.0, marker="v", color=GREY, transform=top, clip_on=False)

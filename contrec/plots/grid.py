@@ -41,13 +41,15 @@ def heat_map(
         raise ValueError("a heat map needs a table with numbers, and there are none")
     shade = pd.DataFrame(values).stack().rank(method="dense", ascending=darkest == "high").unstack()
     shade = shade.reindex(index=range(len(table)), columns=range(table.shape[1]))
-    figure, ax = new(height=0.9 + 0.16 * len(table))
+    figure, ax = new(height=1.0 + 0.16 * len(table))
     text = [["" if np.isnan(v) else f"{v:.0f}" for v in row] for row in values]
     sns.heatmap(
         shade, ax=ax, annot=np.array(text), fmt="", cmap="Blues", vmin=0, vmax=1.3 * np.nanmax(shade.to_numpy()),
         cbar=False, linewidths=0.5, linecolor="white", annot_kws={"fontsize": 6.5, "color": BLACK},
     )  # fmt: skip
-    ax.set_xticks(np.arange(table.shape[1]) + 0.5, [plain(name, 16) for name in table.columns], rotation=0)
+    names = [plain(name, 16) for name in table.columns]
+    slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 6 else {}
+    ax.set_xticks(np.arange(table.shape[1]) + 0.5, names, **{"rotation": 0, **slanted})
     ax.set_yticks(np.arange(len(table)) + 0.5, [plain(name, 32) for name in table.index], rotation=0)
     for name, tick in zip(table.index, ax.get_yticklabels(), strict=True):
         tick.set_fontweight("bold" if name in marked else "normal")
