@@ -14,8 +14,9 @@ from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.experiments.sweep.points import METRIC, PARAMETERS, checked, plan, setting_of, value_of, values_of, why_not
 from contrec.study import evaluating
-from contrec.study.config import Config
+from contrec.study.config import TITLES, Config
 from contrec.study.recording import entry_of, read_ranks, read_table, write_results
+from contrec.study.tables import in_words, points_of
 
 COLUMNS = [*evaluating.COLUMNS, "parameter", "x", "kind", "part"]
 # What the papers' text says of their curves, whose values are not printed: ends of the best range, and where
@@ -146,6 +147,42 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
         rows.append(row)
     order = ["parameter", "kind", "values", "default", "best by validation", "papers' best", "agrees?"]
     return pd.DataFrame(rows).reindex(columns=[*order, "spread", "low", "high", "against noise", "best - default"])
+
+
+def found_in(config: Config, found: pd.DataFrame, kept: Kept) -> str:
+    """What a sweep has found, in two sentences of its numbers: which settings matter, and what choosing has brought.
+
+    Args:
+        found, kept: from :func:`sweep_results` and :func:`sweep_evaluations`, or :func:`recorded_sweep`.
+    """
+    table = sweep_table(config, found, kept)
+    table = table[table["spread"].notna()]
+    head = f"{config.dataset}, {TITLES[config.model]} {config.recipe}"
+    head = stale.shown(head, "stale" in found and found.stale.any())
+    if not len(table):
+        return f"{head}: no curve is whole yet."
+    title = table.parameter.map(lambda name: PARAMETERS[name].title)
+    beyond = (table.low > 0) | (table.high < 0)
+    spread = table[["spread", "low", "high"]].set_axis(["difference", "low", "high"], axis=1)
+    told = [f"{title[row.Index]} {points_of(row._asdict())}" for row in spread[beyond].itertuples()]
+    text = f"{head}: best minus worst value, test users, beyond noise: {', '.join(told) or 'none'}; within noise: "
+    text += f"{', '.join(title[~beyond]) or 'none'}."
+    gains = {
+        name: _difference(kept, name, _best_of(found, config, name), value_of(config, name), "test")
+        for name in table.parameter[table["best by validation"] != table["default"]]
+    }
+    gains = {name: gain for name, gain in gains.items() if np.isfinite(gain["difference"])}
+    if not gains:
+        return text + " Validation chose the default each time."
+    name = max(gains, key=lambda name: gains[name]["difference"])
+    left = f" Validation left the default for {len(gains)} of {len(table)}; the most that brought is "
+    return text + left + f"{in_words(gains[name])} ({PARAMETERS[name].title})."
+
+
+def _best_of(found: pd.DataFrame, config: Config, name: str):
+    """The value of a parameter that validation users of the first seed like best."""
+    own = found[(found.parameter == name) & (found.metric == METRIC) & (found.seed == config.seeds[0])]
+    return _best(own[own.part == "validation"])
 
 
 def _gain(kept: Kept, name: str, best, default) -> str:
