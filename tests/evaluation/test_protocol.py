@@ -135,6 +135,7 @@ def test_no_seen_item_stands_in_a_list():
     result = evaluate(Fixed(table), make_cases([np.arange(50), np.arange(10, 60)], [59, 0], [0, 1]))
     assert result.coverage == pytest.approx(20 / N_ITEMS)
     assert result.ranks.tolist() == [5.5, 1] and result.ties.tolist() == [10, 1]
+    assert result.counts["tied_targets"] == 1
 
 
 def test_intervals_hold_the_value_and_narrow_with_users():
