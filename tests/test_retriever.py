@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contrec.retriever import FacetIndex, hybrid_scores, hybrid_topk
+from contrec.retriever import FacetIndex, _slack, hybrid_scores, hybrid_topk
 
 
 def world(n_users, n_items, dim, *, seed=0, n_answers=6, exact=False):
@@ -163,3 +163,37 @@ def test_a_facet_matches_the_items_that_have_it():
     index = FacetIndex.build([("a",), ("b", "a", "other"), ()], ("a", "b"))
     expected = [[False, True, False], [False, False, False], [True, True, False]]
     assert index.match(np.array([1, -1, 0]), 3).tolist() == expected
+
+
+def test_a_catalogue_without_items_leaves_nobody_anything():
+    with pytest.raises(ValueError, match="row 0 has 0, got 1"):
+        hybrid_topk(torch.ones(3, 4), torch.ones(0, 4), 1)
+
+
+def test_products_shortened_to_eight_bits_stay_within_the_slack(monkeypatch):
+    # 63 entries half a unit above what eight bits hold, and the rest of the length in a 64th: all are rounded down
+    u = torch.full((64,), 0.125 * (1 + 2**-8), dtype=torch.float64)
+    u[63] = (1 - u[:63].square().sum()).sqrt()
+    short = u.bfloat16().double()
+    error = abs(float(short @ short) - 1)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+    assert error < _slack(64, 0.0) < 1.1 * error  # else near ties are lost, or everything is ranked twice
+    assert _slack(64, 0.5) == 1.5 * _slack(64, 0.0)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "highest")
+    assert 64 * 2**-24 < _slack(64, 0.0) < 1e-5
+
+
+def test_what_does_not_fit_is_named_on_either_side():
+    y, items, index = torch.ones(2, 3), torch.randn(9, 3), FacetIndex.build([("x",)] * 9, ("x",))
+    with pytest.raises(ValueError, match="must have shapes"):
+        hybrid_topk(y[:, :2], items, 1)
+    with pytest.raises(ValueError, match=r"facet must have shape \(2,\), got \(1,\)"):
+        hybrid_topk(y, items, 1, facet=[0], facet_items=index)
+    with pytest.raises(ValueError, match="seen must be CSR"):
+        hybrid_topk(y, items, 1, seen=([0, 2, 1], [3]))
+    for ids in ([0, 9], [-1, 8]):
+        with pytest.raises(ValueError, match=r"item id in seen must lie in \[0, 8\]"):
+            hybrid_topk(y, items, 1, seen=([0, 2, 2], ids))
+    with pytest.raises(ValueError, match="text_bonus must lie in"):
+        hybrid_scores(y, items, None, -0.5)
+    assert hybrid_topk(y, items, 8, seen=([0, 1, 1], [0])).ids[0].min() > 0  # the first item is an item like any
