@@ -126,6 +126,7 @@ def test_strangers_are_one_user_each():
 
     result = evaluate(Same(), make_cases([[59], [59], [59]], [0, 50, 0], [-1, -1, -1]))
     assert result.counts["users"] == 3 and result.metrics()["HR@10"] == pytest.approx(2 / 3)
+    assert result.user.tolist() == [-1, -2, -3]
 
 
 def test_no_seen_item_stands_in_a_list():
