@@ -300,12 +300,11 @@ def _data_of(folder: Path, data: dict) -> Config:
 
 def _by_score(model, catalogue: Catalogue, cases: Cases, k: int) -> pd.DataFrame:
     """The table of :class:`Asked` from a model's scores; of equal scores the item that stands first comes first."""
-    import torch
-
     m, parts = len(catalogue), []
     for start in range(0, len(cases), BATCH):
         some = cases.select(np.arange(start, min(start + BATCH, len(cases))))
-        scores = torch.as_tensor(model.score(some)).float().cpu().numpy().copy()
+        scores = model.score(some)
+        scores = np.array(scores.cpu() if hasattr(scores, "cpu") else scores, dtype=float)
         seen = some.history_matrix(m).tocoo()
         scores[seen.row, seen.col] = -np.inf
         top = np.argsort(-scores, axis=1, kind="stable")[:, :k]

@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contrec import baselines
 from contrec.artifacts import provenance
 from contrec.artifacts.store import Store
+from contrec.controls import mean_history
+from contrec.data.training_cases import known_sequences
 from contrec.files import Damaged
 from contrec.recommender import Recommender
 from contrec.study import config as tables
@@ -152,8 +155,16 @@ def test_unknown_runs_and_models_are_told(table, one):
         lists.recommend("zz", all=True)
     with pytest.raises(ValueError, match="run '' names 0 runs"):
         lists.recommend("", all=True)
-    with pytest.raises(ValueError, match="has not seen: .* for user '.*', of 64 in the catalogue, got 64"):
-        lists.recommend(run, all=True, k=64)
+    with pytest.raises(ValueError, match="part must be one of 'contrec', .*got 'contrec/magic'"):
+        lists.recommend(f"{run}:contrec/magic", all=True)
+    floor = table[table.model == "popularity"].run.iloc[0]
+    with pytest.raises(ValueError, match="holds no model 'ease'; it holds popularity"):
+        lists.recommend(f"{floor}:ease", all=True)
+    for run_ in (run, floor):
+        with pytest.raises(ValueError, match="unknown user 'nobody': give one of the .* users of the data, such as"):
+            lists.recommend(run_, users=["nobody"])
+        with pytest.raises(ValueError, match="unknown items in the history 'nothing': item ids are those of"):
+            lists.recommend(run_, history=["nothing"])
 
 
 def test_names_of_many_runs_are_not_all_told(table, one):
@@ -173,6 +184,72 @@ def test_a_finished_run_recommends(table, one, planted_split):
     items = planted_split.catalogue.item_ids
     stranger = lists.recommend(run, history=[items[0], items[1]], k=3)
     assert len(stranger) == 3 and not set(stranger.item) & {items[0], items[1]}
+
+
+def test_a_floor_recommends_by_its_own_scores(table, planted_split):
+    run, split = table[table.model == "transitions"].run.iloc[0], planted_split
+    every = lists.recommend(run, all=True, k=3)
+    own = every[(every.user == "u4") & (every["rank"] < 3)].reset_index(drop=True)
+    assert lists.recommend(run, users=["u4"], k=2).equals(own)
+    model, known = baselines.make("transitions").fit(split), known_sequences(split)
+    scores = np.asarray(model.score(known))
+    for u in (0, 4, 11):
+        left = [i for i in np.argsort(-scores[u], kind="stable") if i not in known.history(u)]
+        own = every[every.user == split.train.user_ids[u]]
+        assert own["item"].tolist() == split.catalogue.item_ids[left[:3]].tolist()
+        assert own.score.tolist() == pytest.approx(scores[u][left[:3]].tolist())
+        stranger = lists.recommend(run, history=split.catalogue.item_ids[known.history(u)], k=3)
+        assert stranger["item"].tolist() == own["item"].tolist()
+    with pytest.warns(UserWarning, match="k is 64, but only .* items are left to somebody: lists end there"):
+        assert len(lists.recommend(run, users=["u4"], k=64)) < 64
+
+
+def test_a_part_of_a_run_recommends(table, one, planted_split):
+    run = fitting.run_name(one, 0)
+    recommender = fitting.fitted(one, 0)
+    mean = mean_history(recommender, recommender.sequences)
+    scores = recommender.scores_of(mean, None).cpu().numpy()
+    every, told = lists.recommend(f"{run}:contrec/mean-history", all=True, k=1, note=(notes := []).append), notes
+    assert told == ["contrec/mean-history: made for all 80 users at once, and then kept"]
+    scores[recommender.sequences.history_matrix(64).toarray() > 0] = -np.inf
+    assert every["item"].tolist() == planted_split.catalogue.item_ids[scores.argmax(1)].tolist()
+    with pytest.raises(ValueError, match="contrec/mean-history is a part that is asked for the run's own users"):
+        lists.recommend(f"{run}:contrec/mean-history", history=planted_split.catalogue.item_ids[:2])
+    assert lists.recommend(f"{run}:contrec", users=["u1"], k=1).equals(lists.recommend(run, users=["u1"], k=1))
+
+
+def test_kept_lists_are_read_without_the_model(table, one, monkeypatch):
+    run = fitting.run_name(one, 0)
+    place, about = lists.keep_lists(run)
+    asked = lists.recommend(run, users=["u3", "u1"], k=4)
+    monkeypatch.setattr(lists, "load", lambda *_: pytest.fail("loaded"))
+    assert lists.recommend(run, users=["u3", "u1"], k=4).equals(asked) and len(asked) == 8
+    assert about["length"] == lists.LENGTH
+    file = place / "lists.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    with pytest.raises(Damaged, match="lists.parquet"):
+        lists.recommend(run, users=["u3"])
+    file.write_bytes(whole)
+
+
+def test_a_baseline_that_learns_is_fitted_once_more_and_no_oftener(world, one, monkeypatch):
+    settings, _ = evaluating.chosen("mf", one.dataset, one.preset)
+    monkeypatch.setattr(evaluating, "chosen", lambda *_: (settings | {"epochs": 2}, "a test"))
+    run = evaluating.floor(one, "mf").name
+    first = lists.load(*lists.find(run))
+    epochs = []
+    monkeypatch.setattr(baselines.MF, "batches", lambda *_: epochs.append(1) or [])
+    again = lists.load(*lists.find(run))
+    assert not epochs
+    assert again.rank(again.sequences, 5).equals(first.rank(first.sequences, 5))
+
+
+def test_data_that_changed_are_told(table, monkeypatch):
+    run = table[table.model == "popularity"].run.iloc[0]
+    monkeypatch.setattr(fitting, "data_key", lambda config: {})
+    with pytest.raises(ValueError, match=f"{run} was made from other data than are here now: run the study again"):
+        lists.load(*lists.find(run))
 
 
 def test_an_interrupted_training_goes_on(world, one, monkeypatch):
