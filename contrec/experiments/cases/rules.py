@@ -199,6 +199,31 @@ def shift_table(
     )
 
 
+def findings(ranks: pd.DataFrame, models: list[str], *shifts: pd.DataFrame) -> list[str]:
+    """What cases can prove, in sentences of their numbers: who finds any alone, and who loses most by a shift.
+
+    Args:
+        ranks, models: as for :func:`found_alone`.
+        shifts: of :func:`shift_table`; without gaps (no data here) nothing is said of one.
+    """
+    alone = found_alone(ranks, models)["found alone"]
+    floors = alone.drop("contrec")
+    lines = [
+        f"Of {len(ranks)} cases ContRec alone finds {alone['contrec']}; {(floors > 0).sum()} of {len(floors)} floors "
+        f"find some that nobody else does, {floors.idxmax()} most ({floors.max()})."
+    ]
+    for table in (shift for shift in shifts if "gap" in shift and shift.gap.notna().any()):
+        own, most = table.loc["contrec"], table.loc[table.gap.idxmax()]
+        others = table.drop(index="contrec")
+        near = ((others.low <= own.gap) & (own.gap <= others.high)).sum()
+        lines.append(
+            f"A shift of facets costs ContRec {own.gap:.1f} points [{own.low:.1f}, {own.high:.1f}], the others "
+            f"{others.gap.min():.1f} to {others.gap.max():.1f}, most of all {most.name}; "
+            f"{near} of {len(others)} others have ContRec's gap within their interval."
+        )
+    return lines
+
+
 def recorded_ranks(
     dataset: str,
     source: str,
