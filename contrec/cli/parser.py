@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 from contrec import given
@@ -19,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of all subcommands; ``options.do`` is the function that carries one out."""
     top = _Parser(prog="contrec", description=DESCRIPTION)
     top.add_argument("--traceback", action="store_true", help="show where an error came from")
+    top.add_argument("--version", action="version", version=f"contrec {metadata.version('contrec')}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     study = _add(commands, "study", make.study, "train what is missing, then run every notebook")
@@ -45,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
         baselines.add_argument(name, type=_listed, metavar="NAME,...", help="default: all that are wanted")
     baselines.add_argument("--seeds", type=_wholes, metavar="N,...", help="default: all that are wanted")
     baselines.add_argument("--split", help="leave_one_out | time_point | unseen_users; default: all that are wanted")
+    processes = "of each training (GPUs, or cores); default: 1"
+    baselines.add_argument("--processes", type=_whole, default=1, metavar="N", help=processes)
 
     ablation = _add(kinds, "ablation", fill.fill, "models with one thing changed each")
     _list(ablation, "--datasets", ["planted"], known.replace(" (default)", ""))
@@ -109,9 +113,9 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("run_b", metavar="RUN", help="what it is compared with: differences are first minus second")
 
     recommend = _add(
-        commands, "recommend", look.recommend, "ranked items with their preference text from a finished run"
+        commands, "recommend", look.recommend, "ranked items from any model of a table: a run, a part of it, a floor"
     )
-    recommend.add_argument("run", metavar="RUN", help=named)
+    recommend.add_argument("run", metavar="RUN", help=f"{named}; NAME:contrec/user-token is a part of it")
     who = recommend.add_mutually_exclusive_group(required=True)
     who.add_argument(
         "--user", metavar="ID", help="a user of the run's dataset, by original id; one that begins with -: --user=-5"

@@ -34,6 +34,11 @@ def say(text: str) -> None:
     _print(visible(text), sys.stdout)
 
 
+def hint(text: str) -> None:
+    """What is said beside a result, which may go into a pipe."""
+    _print(visible(text), sys.stderr)
+
+
 def fail(message: str, status: int = 2) -> int:
     _print(f"contrec: {visible(' '.join(message.split()))}", sys.stderr)
     return status

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import positive
-from .interactions import Cases, Catalogue, DataError, Interactions
+from contrec.checks import DataError, positive
+
+from .interactions import Cases, Catalogue, Interactions
 
 DIM, SPREAD, SHARPNESS, POPULARITY = 8, 0.35, 5.0, 0.6
 N_TASTES, SWITCH, DRIFT = 3, 0.12, 0.06
@@ -114,6 +115,11 @@ def planted(n_users: int = 400, n_items: int = 300, seed: int = 0) -> tuple[Inte
     )
     truth = PlantedTruth(items, component, means, SPREAD**2, weights, popularity, tastes, user, time, item)
     return interactions, catalogue, truth
+
+
+def load(n_users: int = 400, n_items: int = 300, seed: int = 0) -> tuple[Interactions, Catalogue]:
+    """What :func:`planted` generates, without the truth behind it."""
+    return planted(n_users, n_items, seed)[:2]
 
 
 def truth(n_users: int = 400, n_items: int = 300, seed: int = 0) -> PlantedTruth:

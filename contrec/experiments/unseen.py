@@ -13,7 +13,7 @@ from contrec import baselines, paths
 from contrec.artifacts import stale
 from contrec.checks import in_range
 from contrec.evaluation import Evaluation, paired_bootstrap, unpaired_bootstrap
-from contrec.evaluation.significance import bootstrap_means
+from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.papers.published import are_counts, published
 from contrec.study import evaluating
 from contrec.study.config import TITLES, Config

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contrec.evaluation import Evaluation, paired_bootstrap, significance, unpaired_bootstrap
+from contrec.evaluation import Evaluation, bootstrap, paired_bootstrap, unpaired_bootstrap
 
 
 def evaluation(hits, user=None, exclude_seen=True):
@@ -79,8 +79,8 @@ def test_groups_of_different_people_are_drawn_apart():
 
 def test_draws_that_are_kept_are_those_that_are_not(monkeypatch):
     values = np.random.default_rng(1).normal(size=(40, 3))
-    kept = significance.bootstrap_means(values, 50, seed=4)
-    np.testing.assert_array_equal(significance.bootstrap_means(values, 50, seed=4), kept)  # a second time
-    monkeypatch.setattr(significance, "KEPT", 0)
-    np.testing.assert_array_equal(significance.bootstrap_means(values, 50, seed=4), kept)
-    assert not np.array_equal(significance.bootstrap_means(values, 50, seed=5), kept)
+    kept = bootstrap.bootstrap_means(values, 50, seed=4)
+    np.testing.assert_array_equal(bootstrap.bootstrap_means(values, 50, seed=4), kept)  # a second time
+    monkeypatch.setattr(bootstrap, "KEPT", 0)
+    np.testing.assert_array_equal(bootstrap.bootstrap_means(values, 50, seed=4), kept)
+    assert not np.array_equal(bootstrap.bootstrap_means(values, 50, seed=5), kept)

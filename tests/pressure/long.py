@@ -74,11 +74,11 @@ def compared():
 
 
 def asked():
-    from contrec.study import finished, fitting
+    from contrec.study import fitting, lists
     from contrec.study.config import Config
 
     run = fitting.run_name(Config.from_parameters(recipe="paper"), 0)
-    return finished.recommend(run, all=True, k=3).to_csv()
+    return lists.recommend(run, all=True, k=3).to_csv()
 
 
 def shown():

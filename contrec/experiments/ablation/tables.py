@@ -10,9 +10,9 @@ import pandas as pd
 
 from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap
-from contrec.evaluation.significance import bootstrap_means
-from contrec.experiments.ablation.arms import everything, why_not
-from contrec.experiments.ablation.cells import Cell, recorded
+from contrec.evaluation.bootstrap import bootstrap_means
+from contrec.experiments.ablation.arms import everything, why_left_out
+from contrec.experiments.ablation.cells import ArmCell, recorded
 from contrec.papers.published import published
 from contrec.study import evaluating
 from contrec.study.config import Config
@@ -24,7 +24,7 @@ SHOWN = {"contrec": ("lastfm", "released"), "deftrec": ("software", "released")}
 Kept = Mapping[tuple[str, int], Evaluation]  # arm and seed -> its evaluation
 
 
-def controls(wanted: Sequence[Cell]) -> pd.DataFrame:
+def controls(wanted: Sequence[ArmCell]) -> pd.DataFrame:
     """Metrics of the full run and its controls (a row each, seeds averaged), as ``tables.ranking_table`` wants them."""
     full = [c for c in wanted if c.arm.name == "full" and c.done]
     frames = [evaluating.rows_of(c.full, c.folder, c.seed, c.full.recipe, c.full.preset) for c in full]
@@ -66,7 +66,7 @@ def compared(full: Config, kept: Kept, metrics: Sequence[str] = METRICS) -> pd.D
     for metric in metrics:
         in_print, own = printed(full.model, full.dataset, metric), []
         for arm in everything(full):
-            why = why_not(full, arm)
+            why = why_left_out(full, arm)
             if why and arm.name not in in_print:
                 continue
             row = {"arm": arm.name, "group": arm.group, "label": arm.label, "metric": metric}

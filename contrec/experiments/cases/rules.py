@@ -12,7 +12,7 @@ from contrec import data, paths
 from contrec.checks import one_of
 from contrec.data.interactions import Split
 from contrec.evaluation import Evaluation, evaluate
-from contrec.evaluation.significance import bootstrap_means
+from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.recommender import Recommender
 from contrec.study import evaluating
 from contrec.study.config import Config

@@ -12,7 +12,16 @@ import pandas as pd
 from contrec import paths
 from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap
-from contrec.experiments.sweep.points import METRIC, PARAMETERS, checked, plan, setting_of, value_of, values_of, why_not
+from contrec.experiments.sweep.points import (
+    METRIC,
+    PARAMETERS,
+    checked,
+    plan,
+    setting_of,
+    value_of,
+    values_of,
+    why_fixed,
+)
 from contrec.study import evaluating
 from contrec.study.config import TITLES, Config
 from contrec.study.recording import entry_of, read_ranks, read_table, write_results
@@ -34,7 +43,7 @@ def parameter_table(config: Config) -> pd.DataFrame:
     rows = []
     for name, parameter in PARAMETERS.items():
         row = {"parameter": name, "setting": setting_of(config, name), "kind": parameter.kind}
-        row["values"] = why_not(config, name) or ", ".join(_short(x) for x in values_of(config, name))
+        row["values"] = why_fixed(config, name) or ", ".join(_short(x) for x in values_of(config, name))
         rows.append({**row, "source": parameter.source})
     return pd.DataFrame(rows)
 
@@ -128,7 +137,7 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
         said = PRINTED.get((config.model, name))
         row["papers' best"] = said[2] if said else UNSAID.get((config.model, name), "not said")
         if not len(own):
-            rows.append({**row, "values": why_not(config, name) or "not run"})
+            rows.append({**row, "values": why_fixed(config, name) or "not run"})
             continue
         row["values"] = ", ".join(_short(x) for x in own.x)
         row["default"] = _short(value_of(config, name))
