@@ -13,7 +13,7 @@ from contrec.artifacts import provenance
 from contrec.data.example import write_example
 from contrec.data.interactions import Cases, Split
 from contrec.data.statistics import describe, statistics
-from contrec.evaluation import evaluate, paired_bootstrap
+from contrec.evaluation import Evaluation, evaluate, paired_bootstrap
 from contrec.recommender import Recommender
 from contrec.study import evaluating, tables
 from contrec.study.config import Config
@@ -62,6 +62,14 @@ def facet_table(split: Split) -> pd.DataFrame:
 def history_lengths(split: Split, dataset: str) -> pd.DataFrame:
     """Length of every test case's history (for ``plots.history_lengths``)."""
     return pd.DataFrame({"dataset": dataset, "length": split.test.lengths})
+
+
+def newer_rows(split: Split) -> float:
+    """Share of train rows that are newer than a test target, mean over test cases; NaN where the data have no times."""
+    if not split.train.has_time:
+        return np.nan
+    older = np.searchsorted(np.sort(split.train.timestamp), split.test.time, side="right")
+    return float(1 - older.mean() / len(split.train))
 
 
 def measured_statistics(config: Config | None = None) -> pd.DataFrame:
@@ -178,23 +186,21 @@ def text_accuracy(recommender: Recommender, split: Split) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def quick_check(config: Config, recommender: Recommender) -> pd.DataFrame:
-    """Test metrics of a few models: popularity, ItemKNN, the user token alone and the recommender."""
-    split = load_split(config)
-    rows = {}
-    for name in ("popularity", "itemknn"):
-        kept = evaluating.kept_evaluations(evaluating.floor(config, name, config.seeds[0]))
-        rows[name] = kept[name].metrics()
+def quick_check(config: Config, recommender: Recommender) -> dict[tuple[str, int], Evaluation]:
+    """Test evaluations of popularity, ItemKNN, the user token alone and the recommender, by name and first seed."""
+    split, seed = load_split(config), config.seeds[0]
 
     class UserToken:
         def score(self, cases):
             return recommender.scores_of(recommender.embeddings.users(cases).to(recommender.device), None)
 
-    rows["user token alone"] = evaluate(UserToken(), split.test).metrics()
-    rows["contrec"] = evaluate(recommender, split.test).metrics()
-    return pd.DataFrame(rows).T
+    kept = {name: evaluating.kept_evaluations(evaluating.floor(config, name, seed))[name] for name in QUICK}
+    kept["user token alone"] = evaluate(UserToken(), split.test)
+    kept[config.model] = evaluate(recommender, split.test)
+    return {(name, seed): evaluation for name, evaluation in kept.items()}
 
 
+QUICK = ("popularity", "itemknn")  # what a first look is taken beside
 # What a model is compared with; after a slash its own controls
 AGAINST = (
     "/mean-history", "/user-token", "/direct-head", "/permuted-condition", "/random-backbone", "ease", "lightgcn",

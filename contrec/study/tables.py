@@ -41,6 +41,11 @@ def ranking(results: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values("model", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
 
 
+def rates(kept: dict[tuple[str, int], Evaluation]) -> pd.DataFrame:
+    """Metrics of evaluations by model and seed, with 95 % bootstrap intervals, as :func:`ranking` wants them."""
+    return pd.concat([e.to_frame().assign(model=m, seed=s) for (m, s), e in kept.items()], ignore_index=True)
+
+
 def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     """The ranking as a page shows it: a row per model, "value [low, high]" per metric, and the number of seeds."""
     frame = ranking(results)
