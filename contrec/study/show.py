@@ -15,7 +15,7 @@ from contrec.data.interactions import Cases, Split
 from contrec.data.statistics import describe, statistics
 from contrec.evaluation import Evaluation, evaluate, paired_bootstrap
 from contrec.recommender import Recommender
-from contrec.study import evaluating, tables
+from contrec.study import evaluating, words
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.recording import entry_of
@@ -235,11 +235,11 @@ def against_floors(differences: pd.DataFrame) -> list[str]:
     """
     lines, control = [], differences.against.str.contains("/")
     for kind, rows in (("the floors", differences[~control]), ("its own controls", differences[control])):
-        told = [f"{row['against']} {tables.points_of(row)}" for _, row in rows.iterrows()]
+        told = [f"{row.against} {words.points(row.difference, row.low, row.high)}" for row in rows.itertuples()]
         above, below = (rows.low > 0).sum(), (rows.high < 0).sum()
         lines.append(
             f"{rows.metric.iloc[0]} against {kind}: beyond noise above {above} of {len(rows)}, below {below} "
-            f"({', '.join(told)} points)."
+            f"({', '.join(told)})."
         )
     return lines
 

@@ -335,7 +335,7 @@ def test_what_a_sweep_has_found_is_said_with_its_numbers(small, swept):
     for row in table.itertuples():
         inside = row.low <= 0 <= row.high
         title = points.PARAMETERS[row.parameter].title
-        assert title in (within if inside else beyond) and (f"{row.spread:+.2f} [" in beyond or inside)
+        assert title in (within if inside else beyond) and (f"{row.spread:+.1f} points [" in beyond or inside)
     chosen = table[table["best by validation"] != table.default]
     assert (f"left the default for {len(chosen)} of {len(table)}" in said) == bool(len(chosen))
     assert tables.found_in(small, swept[:0], {}).endswith("no curve is whole yet.")

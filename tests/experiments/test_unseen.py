@@ -176,11 +176,11 @@ def test_one_stranger_has_a_rank_in_and_out_of_training(cfg, kept):
 def test_absence_counts_the_models_that_change_beyond_noise():
     """By hand: of two models one loses the targets of all ten users that it finds in training."""
     ranks = {"found": np.full(10, 1.0), "lost": np.full(10, 50.0)}
-    make = lambda which: [Evaluation(ranks[which], np.ones(10), np.arange(10))]  # noqa: E731
+    make = lambda which: [Evaluation(ranks[which], np.ones(10), np.arange(10), True, None, {})]  # noqa: E731
     kept = {"a": make("found"), "b": make("lost")}
     kept |= {f"{name}{ending}": make("found") for name in "ab" for ending in ("/in-training", "/seen-users")}
     said = unseen.absence(kept)
-    assert said == "Absent from training, 1 of 2 models change beyond noise (b -100.00 [-100.00, -100.00])."
+    assert said == "Absent from training, 1 of 2 models change beyond noise (b -100.0 points [-100.0, -100.0])."
     assert unseen.absence({}) == "Nothing was recorded."
 
 

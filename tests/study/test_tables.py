@@ -1,7 +1,6 @@
 """Recorded rows as the tables of notebooks and report read them."""
 
 import pandas as pd
-import pytest
 
 from contrec import paths
 from contrec.study import show, tables
@@ -21,15 +20,11 @@ def test_a_record_that_changed_is_read_anew(tmp_path, monkeypatch):
     assert list(tables.reproduced().model) == ["y"]
 
 
-@pytest.mark.parametrize(("low", "high", "word"), [(0.5, 2.0, "beyond"), (-2.0, -0.5, "beyond"), (-0.5, 0.5, "within")])
-def test_a_difference_in_words_depends_on_its_interval(low, high, word):
-    said = tables.in_words({"difference": (low + high) / 2, "low": low, "high": high})
-    assert said == f"{(low + high) / 2:+.2f} [{low:+.2f}, {high:+.2f}] points, {word} noise"
-
-
 def test_against_floors_and_controls_are_counted_apart():
     rows = [("ease", -3.0, -5.0, -1.0), ("popularity", 9.0, 5.0, 12.0), ("contrec/user-token", 1.0, -1.0, 3.0)]
     frame = pd.DataFrame(rows, columns=["against", "difference", "low", "high"]).assign(metric="HR@10")
     floors, controls = show.against_floors(frame)
-    assert floors.startswith("HR@10 against the floors: beyond noise above 1 of 2, below 1 (ease -3.00 [-5.00, -1.00],")
+    assert floors.startswith(
+        "HR@10 against the floors: beyond noise above 1 of 2, below 1 (ease -3.0 points [-5.0, -1.0],"
+    )
     assert controls.startswith("HR@10 against its own controls: beyond noise above 0 of 1, below 0 (contrec/user-token")
