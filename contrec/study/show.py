@@ -235,12 +235,16 @@ def against_floors(differences: pd.DataFrame) -> list[str]:
     """
     lines, control = [], differences.against.str.contains("/")
     for kind, rows in (("the floors", differences[~control]), ("its own controls", differences[control])):
-        told = [f"{row.against} {words.points(row.difference, row.low, row.high)}" for row in rows.itertuples()]
-        above, below = (rows.low > 0).sum(), (rows.high < 0).sum()
-        lines.append(
-            f"{rows.metric.iloc[0]} against {kind}: beyond noise above {above} of {len(rows)}, below {below} "
-            f"({', '.join(told)})."
-        )
+        told = [
+            f"{row.against.rpartition('/')[2]} {words.points(row.difference, row.low, row.high)}"
+            for row in rows.itertuples()
+        ]
+        if told:
+            above, below = (rows.low > 0).sum(), (rows.high < 0).sum()
+            lines.append(
+                f"{rows.metric.iloc[0]}, model minus {kind}: beyond noise above {above} of {len(rows)}, below {below}; "
+                f"{', '.join(told)}."
+            )
     return lines
 
 

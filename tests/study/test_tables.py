@@ -25,6 +25,8 @@ def test_against_floors_and_controls_are_counted_apart():
     frame = pd.DataFrame(rows, columns=["against", "difference", "low", "high"]).assign(metric="HR@10")
     floors, controls = show.against_floors(frame)
     assert floors.startswith(
-        "HR@10 against the floors: beyond noise above 1 of 2, below 1 (ease -3.0 points [-5.0, -1.0],"
+        "HR@10, model minus the floors: beyond noise above 1 of 2, below 1; ease -3.0 points [-5.0, -1.0], "
     )
-    assert controls.startswith("HR@10 against its own controls: beyond noise above 0 of 1, below 0 (contrec/user-token")
+    assert controls.startswith(
+        "HR@10, model minus its own controls: beyond noise above 0 of 1, below 0; user-token +1.0"
+    )
