@@ -272,9 +272,11 @@ def test_findings_say_who_else_finds_cases_alone_and_who_loses_by_a_shift():
         index=["contrec", "ease", "popularity"],
     )
     nothing = pd.DataFrame(index=["lastfm: its files are not here"])
-    first, second = rules.findings(RANKS, ["contrec", "ease", "popularity"], shift, nothing)
+    first, second = rules.findings(RANKS, ["contrec", "ease", "popularity"], {"here": shift, "there": nothing})
     alone = rules.found_alone(RANKS, ["contrec", "ease", "popularity"])["found alone"]
     assert first.startswith(f"Of 7 cases ContRec alone finds {alone.contrec}; ")
     assert f"{(alone[['ease', 'popularity']] > 0).sum()} of 2 floors" in first
-    assert "costs ContRec 20.0 points [10.0, 30.0], the others 5.0 to 30.0, most of all popularity" in second
-    assert second.endswith("1 of 2 others have ContRec's gap within their interval.")
+    assert second == (
+        "here: a shift of facets costs ContRec +20.0 points [+10.0, +30.0], the others 5.0 to 30.0 (popularity); 1 of "
+        "2 have ContRec's gap within their interval."
+    )

@@ -14,7 +14,7 @@ from contrec.data.interactions import Split
 from contrec.evaluation import Evaluation, evaluate
 from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.recommender import Recommender
-from contrec.study import evaluating
+from contrec.study import evaluating, words
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.recording import read_table
@@ -199,12 +199,12 @@ def shift_table(
     )
 
 
-def findings(ranks: pd.DataFrame, models: list[str], *shifts: pd.DataFrame) -> list[str]:
+def findings(ranks: pd.DataFrame, models: list[str], shifts: dict[str, pd.DataFrame]) -> list[str]:
     """What cases can prove, in sentences of their numbers: who finds any alone, and who loses most by a shift.
 
     Args:
         ranks, models: as for :func:`found_alone`.
-        shifts: of :func:`shift_table`; without gaps (no data here) nothing is said of one.
+        shifts: of :func:`shift_table`, by the name of the run; of one without gaps (no data here) nothing is said.
     """
     alone = found_alone(ranks, models)["found alone"]
     floors = alone.drop("contrec")
@@ -212,15 +212,15 @@ def findings(ranks: pd.DataFrame, models: list[str], *shifts: pd.DataFrame) -> l
         f"Of {len(ranks)} cases ContRec alone finds {alone['contrec']}; {(floors > 0).sum()} of {len(floors)} floors "
         f"find some that nobody else does, {floors.idxmax()} most ({floors.max()})."
     ]
-    for table in (shift for shift in shifts if "gap" in shift and shift.gap.notna().any()):
-        own, most = table.loc["contrec"], table.loc[table.gap.idxmax()]
-        others = table.drop(index="contrec")
-        near = ((others.low <= own.gap) & (own.gap <= others.high)).sum()
-        lines.append(
-            f"A shift of facets costs ContRec {own.gap:.1f} points [{own.low:.1f}, {own.high:.1f}], the others "
-            f"{others.gap.min():.1f} to {others.gap.max():.1f}, most of all {most.name}; "
-            f"{near} of {len(others)} others have ContRec's gap within their interval."
-        )
+    for name, table in shifts.items():
+        if "gap" in table and table.gap.notna().any():
+            own, others = table.loc["contrec"], table.drop(index="contrec")
+            near = ((others.low <= own.gap) & (own.gap <= others.high)).sum()
+            lines.append(
+                f"{name}: a shift of facets costs ContRec {words.points(own.gap, own.low, own.high)}, the others "
+                f"{others.gap.min():.1f} to {others.gap.max():.1f} ({others.gap.idxmax()}); {near} of {len(others)} "
+                f"have ContRec's gap within their interval."
+            )
     return lines
 
 
