@@ -41,6 +41,11 @@ def ranking(results: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values("model", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
 
 
+def rates(kept: dict[tuple[str, int], Evaluation]) -> pd.DataFrame:
+    """Metrics of evaluations by model and seed, with 95 % bootstrap intervals, as :func:`ranking` wants them."""
+    return pd.concat([e.to_frame().assign(model=m, seed=s) for (m, s), e in kept.items()], ignore_index=True)
+
+
 def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     """The ranking as a page shows it: a row per model, "value [low, high]" per metric, and the number of seeds."""
     frame = ranking(results)
@@ -50,16 +55,6 @@ def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     table = table[[m for m in METRICS if m in table]]
     table["seeds"] = frame.drop_duplicates("model").set_index("model").n_seeds
     return table.rename_axis(columns=None)
-
-
-def points_of(found) -> str:
-    """A difference with its interval, both in percentage points: "+1.20 [+0.30, +2.10]"."""
-    return "{difference:+.2f} [{low:+.2f}, {high:+.2f}]".format(**{n: found[n] for n in ("difference", "low", "high")})
-
-
-def in_words(found) -> str:
-    """The same and what it means: "+1.20 [+0.30, +2.10] points, beyond noise", which is an interval without zero."""
-    return f"{points_of(found)} points, {'within' if found['low'] <= 0 <= found['high'] else 'beyond'} noise"
 
 
 def best_first(results: pd.DataFrame) -> pd.DataFrame:
