@@ -15,7 +15,7 @@ from contrec.data.interactions import Cases, Split
 from contrec.data.statistics import describe, statistics
 from contrec.evaluation import Evaluation, evaluate, paired_bootstrap
 from contrec.recommender import Recommender
-from contrec.study import evaluating
+from contrec.study import evaluating, words
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.recording import entry_of
@@ -174,7 +174,7 @@ def text_accuracy(recommender: Recommender, split: Split) -> pd.DataFrame:
     """How often the target has the facet that the text names, over test cases, beside two simple rules."""
     facets, values = split.catalogue.facets, recommender.answers.values
     named = {"preference text": [values[a] for a in recommender.understand(split.test).answer]}
-    most = facet_table(split).facet.iloc[0]
+    most = next(iter(facet_table(split).facet), "")
     named["most frequent facet"] = [most] * len(split.test)
     usual = []
     for i in range(len(split.test)):
@@ -225,6 +225,27 @@ def paired_differences(config: Config, metrics=("HR@10", "NDCG@10")) -> pd.DataF
                 row = {"seed": seed, "model": model, "against": other, "metric": metric}
                 rows.append(row | {column: found[column] for column in ("difference", "low", "high", "p")})
     return pd.DataFrame(rows)
+
+
+def against_floors(differences: pd.DataFrame) -> list[str]:
+    """Whether a method earns its cost, in two sentences: against floors, and against itself with a part taken away.
+
+    Args:
+        differences: of :func:`paired_differences`, one metric; seeds are told one by one.
+    """
+    lines, control = [], differences.against.str.contains("/")
+    for kind, rows in (("the floors", differences[~control]), ("its own controls", differences[control])):
+        told = [
+            f"{row.against.rpartition('/')[2]} {words.points(row.difference, row.low, row.high)}"
+            for row in rows.itertuples()
+        ]
+        if told:
+            above, below = (rows.low > 0).sum(), (rows.high < 0).sum()
+            lines.append(
+                f"{rows.metric.iloc[0]}, model minus {kind}: beyond noise above {above} of {len(rows)}, below {below}; "
+                f"{', '.join(told)}."
+            )
+    return lines
 
 
 def example_file() -> Path:

@@ -57,16 +57,6 @@ def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     return table.rename_axis(columns=None)
 
 
-def points_of(found) -> str:
-    """A difference with its interval, both in percentage points: "+1.20 [+0.30, +2.10]"."""
-    return "{difference:+.2f} [{low:+.2f}, {high:+.2f}]".format(**{n: found[n] for n in ("difference", "low", "high")})
-
-
-def in_words(found) -> str:
-    """The same and what it means: "+1.20 [+0.30, +2.10] points, beyond noise", which is an interval without zero."""
-    return f"{points_of(found)} points, {'within' if found['low'] <= 0 <= found['high'] else 'beyond'} noise"
-
-
 def best_first(results: pd.DataFrame) -> pd.DataFrame:
     """Every model of ``results`` by HR@10, then NDCG@10, highest first; seeds averaged.
 
