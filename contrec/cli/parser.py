@@ -26,8 +26,8 @@ def parser() -> argparse.ArgumentParser:
         "--datasets",
         type=_listed,
         metavar="NAME,...",
-        help="planted (default) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software | table "
-        "(your own, with --path)",
+        help="planted (default) | planted_shuffled (its twin) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | "
+        "games | software | table (your own, with --path)",
     )
     _own_file(study, "; trained, evaluated and ranked without notebooks")
     study.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")

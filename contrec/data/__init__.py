@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..checks import one_of
 from .interactions import Case, Cases, Catalogue, DataError, Interactions, Split
+from .planted import WORLDS, digest
 from .splits import split
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
 
 SOURCES_OF = {
     "planted": ("planted",),
+    "planted_shuffled": ("planted",),
     "lastfm": ("raw", "released"),
     "ml1m": ("raw", "released"),
     "ml1m_all": ("raw",),
@@ -37,8 +39,8 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     """Interactions and catalogue of a data set.
 
     Args:
-        name: "planted" | "lastfm" | "ml1m" (ratings of at least 3, as the authors) | "ml1m_all" (all ratings, as most
-            others) | "beauty" | "beauty_positive" | "games" | "software" | "table".
+        name: "planted" | "planted_shuffled" (its twin) | "lastfm" | "ml1m" (ratings of at least 3, as the authors) |
+            "ml1m_all" (all ratings, as most others) | "beauty" | "beauty_positive" | "games" | "software" | "table".
         source: "raw": the official archive. "released": the authors' split files, in their order and without times.
             "sample": a 25 % sample of Software. None: the first that ``SOURCES_OF`` names.
         settings: of the loader: ``seed`` (order of rows with equal times), ``download`` (False: never fetch),
@@ -55,12 +57,14 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     if name != "table":
         settings.pop("path", None)
         settings.pop("items", None)
-    if name in ("planted", "table"):
+    if name in (*WORLDS, "table"):
         from . import planted, table
 
         for key in ("download", "progress"):  # nothing is fetched; accepted so that every loader is called alike
             settings.pop(key, None)
-        return planted.planted(**settings)[:2] if name == "planted" else table.load(**settings)
+        if name == "table":
+            return table.load(**settings)
+        return planted.planted(**settings, shuffled=name == "planted_shuffled")[:2]
     if source == "released":
         from . import released
 
@@ -80,6 +84,8 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
 def inputs(name: str, source: str | None = None, path=None, items=None) -> dict[str, str]:
     """SHA-256 of each file that ``load(name, source)`` reads and that is here, for provenance and fingerprints.
 
+    A planted world, which has no file, is told by its own digest.
+
     Args:
         name, source: as in :func:`load`.
         path, items: the files of "table": interactions, and texts of items.
@@ -89,6 +95,8 @@ def inputs(name: str, source: str | None = None, path=None, items=None) -> dict[
     one_of("name", name, tuple(SOURCES_OF))
     source = _source(name, source)
     _check_path(name, path, items)
+    if name in WORLDS:
+        return {name: digest(name)}
     if name == "table":
         from pathlib import Path
 
@@ -122,7 +130,7 @@ def _files(name: str, source: str) -> tuple[str, ...]:
     """The official files that a loader cannot do without, as keys of ``SOURCES``."""
     from . import amazon, lastfm, movielens, released
 
-    if name in ("planted", "table"):
+    if name in (*WORLDS, "table"):
         return ()
     if source == "released":
         return tuple(released.files(name))
@@ -148,7 +156,7 @@ def _check_path(name: str, path, items=None) -> None:
 
 
 def _source(name: str, source: str | None) -> str:
-    if source is None or (name in ("planted", "table") and source == "raw"):
+    if source is None or (name in (*WORLDS, "table") and source == "raw"):
         return SOURCES_OF[name][0]
     one_of(f"source of {name}", source, SOURCES_OF[name])
     return source

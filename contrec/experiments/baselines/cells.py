@@ -14,6 +14,7 @@ from contrec import data, paths
 from contrec.artifacts import provenance
 from contrec.artifacts.store import read_about
 from contrec.checks import one_of
+from contrec.data.planted import WORLDS
 from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.experiments.baselines import search
 from contrec.files import Damaged
@@ -63,7 +64,8 @@ GUESS = {
     "dreamrec": 60, "dreamrec/inner": 60, "oracle": 1,
 }  # fmt: skip
 SIZES = {
-    "planted": 0.1, "lastfm": 1, "software": 0.1, "beauty_positive": 3.5, "beauty": 5.5, "games": 6, "ml1m": 14,
+    "planted": 0.1, "planted_shuffled": 0.1,
+    "lastfm": 1, "software": 0.1, "beauty_positive": 3.5, "beauty": 5.5, "games": 6, "ml1m": 14,
     "ml1m_all": 17,
 }  # fmt: skip
 
@@ -100,7 +102,7 @@ def _config(dataset: str, source: str, split: str, preset: str = "laptop") -> Co
 def cells_of(config: Config, models: Sequence[str] | None = None) -> list[Cell]:
     """The cells of one dataset and split, for the seeds of ``config``; None: all models that the dataset is fit for."""
     if models is None:
-        known = config.dataset == "planted" and config.split != "unseen_users"  # strangers have no known taste
+        known = config.dataset in WORLDS and config.split != "unseen_users"  # strangers have no known taste
         left_out = set() if known else {"oracle"}
         left_out |= {"repeat_history"} if config.dataset != "software" else set()
         models = [m for m in MODELS if m not in left_out]
