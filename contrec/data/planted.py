@@ -27,18 +27,22 @@ from ..checks import positive
 from .interactions import Cases, Catalogue, DataError, Interactions
 
 WORLDS = ("planted", "planted_shuffled")  # demonstrations: the world and its twin
-DIM, SPREAD, SHARPNESS, POPULARITY = 8, 0.2, 8.0, 0.4
+DIM, SPREAD, SHARPNESS, POPULARITY = 8, 0.1, 14.0, 0.3
 N_TASTES, SWITCH, DRIFT = 2, 0.1, 0.03
-SHORTEST, LONGEST = 6, 14
+SHORTEST, LONGEST = 6, 9
 START, SECONDS = 1_600_000_000, 180 * 86_400
-ARRIVING = 0.5  # share of the items that arrive during the half year; the others are there from the start
+FEWEST = 16  # categories of a small catalogue; one of usual size has as many as KINDS
+ARRIVING = 0.6  # share of the items that arrive during the half year; the others are there from the start
 
 KINDS = (
-    "teapots lanterns kites notebooks lamps scarves puzzles clocks mugs baskets candles blankets "
-    "whistles mirrors vases compasses"
+    "teapots lanterns kites notebooks lamps scarves puzzles clocks mugs baskets candles blankets whistles mirrors vases "
+    "compasses pillows ladders drums umbrellas trays bells hammocks globes ribbons stools kettles marbles banners hats "
+    "brushes saddles flutes curtains anchors spoons wreaths tents gloves barrels dominoes sundials cradles bottles "
+    "easels magnets rugs paddles"
 ).split()
 FIRST = "quiet amber northern little velvet bright hollow woven winter golden curious striped gentle coastal".split()
 SECOND = "river meadow harbour orchard thunder pebble cedar lantern sparrow willow copper island ember saffron".split()
+N_BRANDS = 12
 STEMS = "vel tar mor nim bra sol ket dun lio fer pav osk".split()
 ENDINGS = "mora nik etta adin ova umbra".split()
 
@@ -92,12 +96,12 @@ class PlantedTruth:
 
 
 def planted(
-    n_users: int = 400, n_items: int = 900, seed: int = 0, shuffled: bool = False
+    n_users: int = 400, n_items: int = 600, seed: int = 0, shuffled: bool = False
 ) -> tuple[Interactions, Catalogue, PlantedTruth]:
     """Generate the planted data.
 
     Args:
-        n_users: number of users, each with 6 to 14 interactions.
+        n_users: number of users, each with 6 to 9 interactions.
         n_items: number of items, at least 64 (16 categories, some of which hold 5 items or more).
         seed: of everything; a user's draws have a stream of their own and do not depend on ``n_users``.
         shuffled: the twin: title, brand and category of each item are those of another one.
@@ -111,18 +115,19 @@ def planted(
     """
     positive("n_users", n_users)
     positive("n_items", n_items)
-    if n_items < 4 * len(KINDS):
-        raise DataError(f"n_items must be at least {4 * len(KINDS)}, got {n_items}; users take up to {LONGEST} items")
+    if n_items < 4 * FEWEST:
+        raise DataError(f"n_items must be at least {4 * FEWEST}, got {n_items}; users take up to {LONGEST} items")
     rng = np.random.default_rng([seed, 0])
-    means = rng.standard_normal((len(KINDS), DIM))
+    n_kinds = min(max(n_items // 12, FEWEST), len(KINDS))
+    means = rng.standard_normal((n_kinds, DIM))
     means /= np.linalg.norm(means, axis=1, keepdims=True)
-    weights = rng.dirichlet(np.full(len(KINDS), 8.0))
-    component = rng.choice(len(KINDS), size=n_items, p=weights)
+    weights = rng.dirichlet(np.full(n_kinds, 8.0))
+    component = rng.choice(n_kinds, size=n_items, p=weights)
     items = means[component] + SPREAD * rng.standard_normal((n_items, DIM))
     popularity = POPULARITY * rng.standard_normal(n_items)
     arrival = START + rng.integers(0, SECONDS, n_items)
     arrival[: round((1 - ARRIVING) * n_items)] = START
-    catalogue = _catalogue(component, items[:, 0] > means[component, 0], rng)
+    catalogue = _catalogue(component, rng)
     if shuffled:
         deal = np.random.default_rng([seed, 2]).permutation(n_items)
         texts = {k: tuple(getattr(catalogue, k)[i] for i in deal) for k in ("titles", "brands", "categories")}
@@ -144,7 +149,7 @@ def planted(
     return interactions, catalogue, truth
 
 
-def truth(n_users: int = 400, n_items: int = 900, seed: int = 0) -> PlantedTruth:
+def truth(n_users: int = 400, n_items: int = 600, seed: int = 0) -> PlantedTruth:
     """The truth behind ``load("planted", n_users=..., n_items=..., seed=...)``, which is also its twin's."""
     return planted(n_users, n_items, seed)[2]
 
@@ -181,12 +186,12 @@ def _history(rng, means, weights, items, popularity, arrival):
     return np.array(taken), time, np.array(states)
 
 
-def _catalogue(component: np.ndarray, side: np.ndarray, rng) -> Catalogue:
-    """Titles from word lists; two brands belong to each category, one on either side, a third brand to everything."""
+def _catalogue(component: np.ndarray, rng) -> Catalogue:
+    """Titles from word lists; a brand makes several categories, and one of all brands makes everything."""
     brands = [stem.capitalize() + end for stem in STEMS for end in ENDINGS]
-    brands = rng.permutation(brands)[: 2 * len(KINDS) + 1].tolist()
-    brand = 2 * component + side
-    brand[rng.random(len(component)) < 0.1] = 2 * len(KINDS)
+    brands = rng.permutation(brands)[: N_BRANDS + 1].tolist()
+    brand = component % N_BRANDS
+    brand[rng.random(len(component)) < 0.1] = N_BRANDS
     words, taken, titles = rng.integers(0, len(FIRST), size=(len(component), 2)), set(), []
     for k, (a, b) in zip(component, words):
         title = f"{FIRST[a]} {SECOND[b]} {KINDS[k]}"

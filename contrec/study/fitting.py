@@ -20,6 +20,7 @@ from contrec.artifacts.stages import stage_version
 from contrec.artifacts.store import CHECKPOINTS, Store, load_tensors, save_tensors
 from contrec.checks import in_range, positive
 from contrec.files import write_json
+from contrec.language.backbone import NARROW
 from contrec.network import config_from_dict
 from contrec.recommender import Recommender
 from contrec.study import parallel
@@ -81,6 +82,9 @@ def recommender_key(config: Config, seed: int) -> dict:
         "diffusion": stage_version("diffusion"),
     }
     own = {"config": asdict(config.recommender), "seed": seed, "model": config.model}
+    language = config.recommender.language
+    if language.backbone == "tiny" and language.hidden < NARROW:
+        own["first weights"] = "1 / sqrt(width)"  # they were .02 once
     return {"data": data_key(config), **before, **own}
 
 
