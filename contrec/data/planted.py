@@ -29,7 +29,7 @@ from .interactions import Cases, Catalogue, DataError, Interactions
 WORLDS = ("planted", "planted_shuffled")  # demonstrations: the world and its twin
 DIM, SPREAD, SHARPNESS, POPULARITY = 8, 0.1, 14.0, 0.3
 N_TASTES, SWITCH, DRIFT = 2, 0.1, 0.03
-SHORTEST, LONGEST = 6, 9
+SHORTEST, LONGEST = 5, 7
 START, SECONDS = 1_600_000_000, 180 * 86_400
 FEWEST = 16  # categories of a small catalogue; one of usual size has as many as KINDS
 ARRIVING = 0.6  # share of the items that arrive during the half year; the others are there from the start
@@ -101,7 +101,7 @@ def planted(
     """Generate the planted data.
 
     Args:
-        n_users: number of users, each with 6 to 9 interactions.
+        n_users: number of users, each with 5 to 7 interactions.
         n_items: number of items, at least 64 (16 categories, some of which hold 5 items or more).
         seed: of everything; a user's draws have a stream of their own and do not depend on ``n_users``.
         shuffled: the twin: title, brand and category of each item are those of another one.
