@@ -35,10 +35,10 @@ FEWEST = 16  # categories of a small catalogue; one of usual size has as many as
 ARRIVING = 0.6  # share of the items that arrive during the half year; the others are there from the start
 
 KINDS = (
-    "teapots lanterns kites notebooks lamps scarves puzzles clocks mugs baskets candles blankets whistles mirrors vases "
-    "compasses pillows ladders drums umbrellas trays bells hammocks globes ribbons stools kettles marbles banners hats "
-    "brushes saddles flutes curtains anchors spoons wreaths tents gloves barrels dominoes sundials cradles bottles "
-    "easels magnets rugs paddles"
+    "teapots lanterns kites notebooks lamps scarves puzzles clocks mugs baskets candles blankets whistles mirrors "
+    "vases compasses pillows ladders drums umbrellas trays bells hammocks globes ribbons stools kettles marbles "
+    "banners hats brushes saddles flutes curtains anchors spoons wreaths tents gloves barrels dominoes sundials "
+    "cradles bottles easels magnets rugs paddles"
 ).split()
 FIRST = "quiet amber northern little velvet bright hollow woven winter golden curious striped gentle coastal".split()
 SECOND = "river meadow harbour orchard thunder pebble cedar lantern sparrow willow copper island ember saffron".split()

@@ -93,7 +93,7 @@ def texts(split: Split) -> pd.DataFrame:
         rows[rule] = {
             "target has it": np.mean([f in catalogue.facets[t] for f, t in zip(facets, test.target, strict=True)]),
             "different facets": len(share),
-            "bits": float(-(share * np.log2(share)).sum()),
+            "bits": float((share * -np.log2(share)).sum()),
         }
     return pd.DataFrame(rows).T
 

@@ -25,9 +25,8 @@ from contrec.language.prompts import (
     Z_START,
 )
 
-
-# Llama's first weights, of deviation .02, are for wide models: a backbone below this width that starts from them has not
-# looked at its prompt after 400 steps and writes one text for everybody. It starts from the usual 1 / sqrt(width).
+# Llama's first weights, of deviation .02, are for wide models: a backbone below this width that starts from them writes
+# one text for everybody after 400 steps still. It starts from the usual 1 / sqrt(width).
 NARROW = 128
 
 
