@@ -230,8 +230,8 @@ def baselines_in_words(dataset: str, source: str, split: str, metric: str = "HR@
     best, (first, *_) = own.loc[own.value.idxmax()], _papers(dataset, split)
     printed = _printed(TABLES[split][first], dataset, metric).get(first)
     return (
-        f"Recorded on {dataset}: of the printed baselines {above} reach more here than is printed, {below} less, {within} lie "
-        f"within noise of it, {left} were not run; the best, {best.model}, reaches {metric} {best.value:.4f}"
+        f"Recorded on {dataset}: of the printed baselines {above} reach more here than is printed, {below} less, "
+        f"{within} lie within noise of it, {left} were not run; the best, {best.model}, reaches {metric} {best.value:.4f}"
         + (f" where {printed:.4f} is printed for {first} itself." if printed else ".")
     )
 
