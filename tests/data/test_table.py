@@ -201,3 +201,31 @@ def test_what_a_csv_writer_wrote_is_read_back(rows, separator, end, all_quoted):
         return
     got = list(zip(*(columns[name].to_pylist() for name in "xyz")))
     assert got == [tuple(row) for row in rows]
+
+
+@pytest.mark.parametrize("text", ["1600000000.25", "1600000000250", "1600000000250.0", "2020-09-13T12:26:40.25Z"])
+def test_a_fraction_of_a_second_is_read_in_every_form(tmp_path, text):
+    path = write(tmp_path, f"user,item,timestamp\nann,x,{text}\nann,y,{text}\n")
+    found = load("table", path=path)[0]
+    assert found.timestamp.tolist() == [1_600_000_000] * 2 and found.nanosecond.tolist() == [250_000_000] * 2
+
+
+def test_seconds_end_with_the_century(tmp_path):
+    rows = "user,item,timestamp\nann,w,1600000000\nann,x,1600000001\nann,y,"
+    assert load("table", path=write(tmp_path, rows + "4102444799\n"))[0].timestamp.max() == 4_102_444_799
+    with pytest.raises(DataError, match="4102444800' would be milliseconds"):
+        load("table", path=write(tmp_path, rows + "4102444800\n"))
+
+
+def test_a_year_after_1970_is_the_last_that_looks_like_a_counter(tmp_path):
+    rows = "user,item,timestamp\nann,w,1\nann,x,"
+    told = [table.summary(write(tmp_path, f"{rows}{t}\n")).value for t in (365 * 86_400 - 1, 365 * 86_400)]
+    assert ["notes" in facts for facts in told] == [True, False]
+
+
+def test_a_column_called_name_of_the_items_is_their_title_alone(tmp_path):
+    path = write(tmp_path, "user,item,timestamp\nann,x,1600000000\nann,y,1600000001\n")
+    items = write(tmp_path, "item,name,category\nx,Blue kite,toys\ny,Lamp,\n", "items.csv")
+    catalogue = load("table", path=path, items=items)[1]
+    assert catalogue.titles == ("Blue kite", "Lamp") and catalogue.brands == ("", "")
+    assert catalogue.categories == (("toys",), ())
