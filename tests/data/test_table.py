@@ -80,6 +80,7 @@ def test_core_filter(tmp_path):
         (("bob,x,20", "bob,x,soon"), "line 4: timestamp 'soon' is not a time.*use seconds"),
         (("bob,x,20", "bob,x,-5"), "line 4: timestamp .* is negative"),
         (("bob,x,20", "bob,x,inf"), "line 4: timestamp 'inf' is not a time"),
+        (("bob,x,20", "bob,x,0X20"), "line 4: timestamp '0X20' is not a time"),
         (("bob,x,20", "nan,x,20"), "line 4: user is missing"),
         (("bob,x,20", "-1,x,20"), "line 4: user is negative"),
         (("bob,x,20", "bob,,20"), "line 4: item is missing"),
@@ -229,3 +230,12 @@ def test_a_column_called_name_of_the_items_is_their_title_alone(tmp_path):
     catalogue = load("table", path=path, items=items)[1]
     assert catalogue.titles == ("Blue kite", "Lamp") and catalogue.brands == ("", "")
     assert catalogue.categories == (("toys",), ())
+
+
+def test_the_commonest_six_events_are_shown(tmp_path):
+    def told(n):
+        rows = "".join(f"ann,i{k},160000000{k},{event}\n" for k, event in enumerate("aabbcdefg"[: n + 2]))
+        return table.summary(write(tmp_path, "user,item,timestamp,event\n" + rows)).value["notes"]
+
+    assert told(6) == "events: a 2, b 2, c 1, d 1, e 1, f 1 (all kept; events=... keeps some)"
+    assert told(7) == "events: a 2, b 2, c 1, d 1, e 1, f 1, ... (all kept; events=... keeps some)"
