@@ -184,6 +184,13 @@ def report(options) -> int:
     return 0
 
 
+def findings(options) -> int:
+    from contrec.report.findings import write
+
+    say(f"what was found, from what is recorded: {write()}")
+    return 0
+
+
 def run(options) -> int:
     from contrec.report.notebooks import find_notebook, run_notebook
     from contrec.report.parameters import read_parameters
