@@ -31,19 +31,19 @@ def test_a_page_fetches_nothing():
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [
-        (r"$\hat y_0$", '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline">'),
+        (r"$\hat y_0$", 'display="inline"'),
         (r"$$\sum_k a_k$$", 'display="block"'),
         ("\\begin{align}a &= b\\end{align}", "<mtable"),
     ],
 )
 def test_formulas_are_mathml(typed, shown):
     html = page(f"so {typed} is")
-    assert shown in html and typed not in html
+    assert "<math" in html and shown in html and typed not in html
 
 
 def test_what_is_no_formula_stays():
     assert "<code>$HOME</code>" in page("`$HOME` costs 5$") and "5$" in page("`$HOME` costs 5$")
-    assert "<code>\\frac{a</code>" in page(r"$\frac{a$")
+    assert r"<code>\sqrt</code>" in page(r"$\sqrt$")
 
 
 def test_every_formula_of_the_notebooks_can_be_read(monkeypatch):
@@ -54,4 +54,5 @@ def test_every_formula_of_the_notebooks_can_be_read(monkeypatch):
     monkeypatch.undo()
     assert typed
     for formula in typed:
-        assert "<math" in offline.mathml(formula, "inline"), formula
+        shown = offline.mathml(formula, "inline")
+        assert shown.startswith("<math") and "\\" not in shown, formula  # an unknown command would stay as it is
