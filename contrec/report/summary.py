@@ -18,7 +18,7 @@ from contrec.plots import theme
 from contrec.report.evidence import Record, records
 from contrec.report.sections import METRIC, label, ranked
 from contrec.study import tables
-from contrec.study.config import Config
+from contrec.study.config import MODELS, Config
 from contrec.study.recording import read_ranks
 
 LASTFM = ("lastfm", "released", "leave_one_out")
@@ -54,6 +54,20 @@ def answer() -> list[str]:
     if worse:
         return [first, f"What is lost where a part is taken away: {shown}; {', '.join(worse)} is worse beyond noise."]
     return [first, f"But neither its language model nor its diffusion carries it: {shown}."]
+
+
+def of_run(ranking: pd.DataFrame, dataset: str) -> list[str]:
+    """A sentence about a run: what ranks best in it, and where its trained model stands.
+
+    Args:
+        ranking: as :func:`contrec.study.tables.best_first`.
+    """
+    best, own = ranking.iloc[0], ranking[ranking.model.isin(MODELS)].iloc[0]
+    name = label(f"{own.model} {own.recipe}")
+    if best.model == own.model:
+        return [f"In this run on {dataset}, {name} ranks best: {METRIC} {rate(best[METRIC])}."]
+    others = f"{label(best.model)} ranks best, {METRIC} {rate(best[METRIC])}; {name} has {rate(own[METRIC])}"
+    return [f"In this run on {dataset}, {others}."]
 
 
 def rate(value: float) -> str:
