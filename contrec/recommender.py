@@ -86,7 +86,7 @@ class Recommender(Askable, Shown):
             return told
         weights = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         values = [epoch["validation"] for epoch in self.history["phase2"]]
-        of_training = {"epochs": len(values), "best validation NDCG@10": float(max(values))}
+        of_training = {"epochs": len(values), "best validation NDCG@10": max(values, default=None)}
         return told | {"seed": self.seed, "trained weights": weights} | of_training
 
     # -- fitting ---------------------------------------------------------------------------------------------------
@@ -111,9 +111,7 @@ class Recommender(Askable, Shown):
         self.seed = seed = seed_number(seed)
         if embeddings is not None and not (hasattr(embeddings, "items") and hasattr(embeddings, "users")):
             got = type(embeddings).__name__
-            raise TypeError(
-                f"embeddings must have items and users, got a {got}: make them with contrec.embeddings.make"
-            )
+            raise TypeError(f"embeddings need items and users, got a {got}: make them with contrec.embeddings.make")
         if not split.catalogue.answers:
             warnings.warn(NO_FACET, stacklevel=2)
         self._remember(split)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -102,6 +104,11 @@ def test_the_command_line_trains_and_asks_it(file, monkeypatch, tmp_path, capsys
     with pytest.warns(UserWarning, match="k is 19, but 40 of 41 users have 18 of 24 items left at the least"):
         assert cli.main(["recommend", run, "--all", "--out", str(out), "-k", "19"]) == 0
     assert len(out.read_text().splitlines()) == 1 + 40 * 18 + 19
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda *about: print(warnings.formatwarning(*about), end="", file=sys.stderr)
+        assert cli.main(["recommend", run, "--user", "u0", "-k", "19"]) == 0
+    assert capsys.readouterr().err.startswith("contrec: note: k is 19, but the user has 18 of 24 items left")
     out.unlink()
     assert cli.main(["recommend", run, "--all", "--out", str(out), "-k", "2"]) == 0
     strangers(run, file, tmp_path, capsys)

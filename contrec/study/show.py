@@ -174,7 +174,7 @@ def text_accuracy(recommender: Recommender, split: Split) -> pd.DataFrame:
     """How often the target has the facet that the text names, over test cases, beside two simple rules."""
     facets, values = split.catalogue.facets, recommender.answers.values
     named = {"preference text": [values[a] for a in recommender.understand(split.test).answer]}
-    most = facet_table(split).facet.iloc[0]
+    most = next(iter(facet_table(split).facet), "")
     named["most frequent facet"] = [most] * len(split.test)
     usual = []
     for i in range(len(split.test)):

@@ -107,7 +107,6 @@ def test_every_source_is_complete():
 
 def test_inputs_name_what_is_here(world, monkeypatch):
     _, _, mirror = world
-    assert inputs("planted") == {}
     assert inputs("lastfm") == {}
     (mirror / "hetrec2011-lastfm-2k.zip").write_bytes(b"x")
     assert inputs("lastfm") == {"hetrec2011-lastfm-2k.zip": hashlib.sha256(b"x").hexdigest()}

@@ -111,8 +111,8 @@ def test_the_claim_is_told_in_words():
 
     good = pd.concat([curve("vq", 0.9), curve("sigma_vae", 0.5)])
     assert study.said(good, (4, 8), "here") == (
-        "here: the best continuous model keeps more than the best quantizer in 2 of 2 comparisons (open: 0); mostly it is "
-        "sigma_vae. The σ-VAE keeps more in 2 of the 2 that it reaches."
+        "here: the best continuous model keeps more than the best quantizer in 2 of 2 comparisons (open: 0); mostly it "
+        "is sigma_vae. The σ-VAE keeps more in 2 of the 2 that it reaches."
     )
     bad = pd.concat([curve("vq", 0.1), curve("sigma_vae", 0.5)])
     assert "in 0 of 2 comparisons (open: 0). The σ-VAE keeps more in 0 of the 2" in study.said(bad, (4, 8), "here")
