@@ -309,6 +309,7 @@ def test_one_setting_is_turned_and_the_list_follows(fitted, planted_split):
     for row in own.itertuples():
         assert row.rank in ranks[3].to_numpy() and ranks.index.str.endswith(row.title).any()
     target = f"target: {planted_split.catalogue.titles[one.target[0]]}"
+    assert ranks.index[-1] == target and ranks.index.is_unique
     assert ranks.loc[target].tolist() == moved["target's rank"].tolist() and ranks.columns.name == "steps"
     assert moved.kept.tolist() == [4, (ranks[1] <= 4)[ranks[3] <= 4].sum()]
 
