@@ -23,8 +23,9 @@ from functools import cache
 
 import numpy as np
 
-from ..checks import positive
-from .interactions import Cases, Catalogue, DataError, Interactions
+from contrec.checks import DataError, positive
+
+from .interactions import Cases, Catalogue, Interactions
 
 WORLDS = ("planted", "planted_shuffled")  # demonstrations: the world and its twin
 DIM, SPREAD, SHARPNESS, POPULARITY = 8, 0.1, 14.0, 0.3
@@ -147,6 +148,13 @@ def planted(
     )
     truth = PlantedTruth(items, component, means, SPREAD**2, weights, popularity, arrival, tastes, user, time, item)
     return interactions, catalogue, truth
+
+
+def load(
+    n_users: int = 400, n_items: int = 600, seed: int = 0, shuffled: bool = False
+) -> tuple[Interactions, Catalogue]:
+    """What :func:`planted` generates, without the truth behind it."""
+    return planted(n_users, n_items, seed, shuffled)[:2]
 
 
 def truth(n_users: int = 400, n_items: int = 600, seed: int = 0) -> PlantedTruth:

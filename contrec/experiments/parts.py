@@ -126,7 +126,7 @@ def _rates(kept: dict[str, list[Evaluation]]) -> pd.DataFrame:
         if model == reading:
             found = paired_bootstrap(own, kept[without], METRIC)
             row["difference"] = found["difference"]
-            row["diff_low"], row["diff_high"] = found["interval"]
+            row["diff_low"], row["diff_high"] = found["low"], found["high"]
         rows.append({**row, "n_users": len(values)})
     order = ["model", METRIC, "low", "high", "difference", "diff_low", "diff_high", "n_users"]
     return pd.DataFrame(rows)[order]

@@ -12,7 +12,6 @@ from contrec.experiments.ablation import cells as ablation
 from contrec.experiments.ablation import tables as ablation_tables
 from contrec.experiments.ablation.arms import arms
 from contrec.experiments.baselines import cells as grid
-from contrec.experiments.baselines import search
 from contrec.experiments.efficiency import tables as efficiency
 from contrec.experiments.reconstruction import runs as reconstruction
 from contrec.experiments.sweep import tables as sweep_tables
@@ -20,7 +19,7 @@ from contrec.plots import theme
 from contrec.report.evidence import Record
 from contrec.report.markup import details, intervals, table, text
 from contrec.report.notebooks import find_notebook, parameters_of
-from contrec.study import tables
+from contrec.study import settings, tables
 from contrec.study.config import MODELS, PRESETS, Config
 from contrec.study.recording import read_ranks
 from contrec.study.show import AGAINST
@@ -162,7 +161,7 @@ def _trained(own: Sequence[Record]) -> str:
             model = next(m for m in MODELS if any(name == m for name, _ in kept))
             shown_too = {model, *(model + n if n[0] == "/" else n for n in AGAINST)}
             kept = {key: e for key, e in kept.items() if key[0] in shown_too}
-            paired = grid.paired(kept, model, (METRIC,)).drop(columns=["against", "metric"]).round(4)
+            paired = tables.paired(kept, model, (METRIC,)).drop(columns=["against", "metric"]).round(4)
             shown += table(paired, f"{record.path.stem}{record.note}: {METRIC} minus the model's, same users, points")
     return shown
 
@@ -185,7 +184,7 @@ def _compared(own: Sequence[Record]) -> str:
         shown += details(f"{', '.join(key)}: published, reproduced, verdict", "".join(both))
     for record in own:
         if "trial" in record.frame:
-            best = record.frame.loc[record.frame.groupby("model", sort=False)[search.METRIC].idxmax()]
+            best = record.frame.loc[record.frame.groupby("model", sort=False)[settings.METRIC].idxmax()]
             shown += details(
                 f"Settings that the search chose: {record.name}", table(best.reset_index(drop=True), record.name)
             )
@@ -200,7 +199,7 @@ def _unfilled() -> list[Gap]:
         missing = [name for name in names if name not in here]
         which = f": {', '.join(missing)}" if len(missing) < len(names) else ""
         what = f"{dataset}, {split}: {len(missing)} of {len(names)} models{which}"
-        gaps += [(what, f"contrec study --grid --datasets {dataset} --split {split} --record")] if missing else []
+        gaps += [(what, f"contrec fill baselines --datasets {dataset} --split {split} --record")] if missing else []
     return gaps
 
 
@@ -237,7 +236,7 @@ def _unablated() -> list[Gap]:
     wanted = [("deftrec", "software"), ("deftrec", "beauty"), ("contrec", "lastfm")]
     gaps = []
     for model, dataset in wanted:
-        command = f"contrec study --ablation --datasets {dataset} --source released --models {model} --preset laptop"
+        command = f"contrec fill ablation --datasets {dataset} --source released --models {model} --preset laptop"
         full = Config.from_parameters(model, "paper", "laptop", dataset=dataset, source="released")
         missing = {arm.name for arm in arms(full)} - {name for name, _ in ablation.recorded(full)}
         what = f"{model} on {dataset}: {len(missing)} arms of recipe paper"

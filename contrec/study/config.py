@@ -14,7 +14,7 @@ from contrec.data.splits import PROTOCOLS
 from contrec.data.table import BESIDE, ROLES, check_file
 from contrec.diffusion import DiffusionConfig
 from contrec.language import LanguageConfig
-from contrec.network import RecommenderConfig
+from contrec.network import RecommenderConfig, config_from_dict
 from contrec.tokenizers import TokenizerConfig
 from contrec.training import TrainingConfig
 
@@ -198,6 +198,11 @@ class Config:
     columns: dict[str, str] = dataclasses.field(default_factory=dict)  # of that file, as far as they were named
 
     @classmethod
+    def from_dict(cls, kept: dict) -> Config:
+        """The config that ``dataclasses.asdict`` made a dict of, as run.json keeps it."""
+        return cls(**kept | {"recommender": config_from_dict(kept["recommender"]), "seeds": tuple(kept["seeds"])})
+
+    @classmethod
     def from_parameters(
         cls, model: str = "contrec", recipe: str = "tuned", preset: str = "tiny", *, dataset: str = "planted",
         source: str | None = None, split: str = "leave_one_out", seeds=(0,), path: str | None = None,
@@ -232,7 +237,7 @@ class Config:
             numbers = ()
         if not numbers or len(set(numbers)) < len(numbers):
             raise ValueError(f"seeds must be a list of whole numbers from 0 to 2**63 - 1, each once, got {seeds!r}")
-        chosen = {"dataset": NAMES[dataset], **RECIPES[model][recipe], **PRESETS[preset]}
+        chosen = {"dataset": NAMES.get(dataset, dataset), **RECIPES[model][recipe], **PRESETS[preset]}
         chosen |= BOTH.get((recipe, preset), {})
         if recipe == "tuned":
             chosen |= TUNED.get(dataset, {})
