@@ -97,7 +97,7 @@ def test_a_verdict_wants_more_than_two_standard_deviations():
 
 
 def test_recorded_comparisons_are_read_and_told(frame, config, tmp_path, monkeypatch):
-    monkeypatch.setattr(study.paths, "reproduced", lambda: tmp_path)
+    monkeypatch.setattr(tables.paths, "reproduced", lambda: tmp_path)
     assert tables.verdict_table(tables.recorded()).iloc[0, 0] == "not run"
     tables.record(config, frame, ["truth"])
     table = tables.verdict_table(found := tables.recorded())
