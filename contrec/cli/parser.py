@@ -25,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
 
     study = _add(commands, "study", make.study, "train what is missing, then run every notebook")
     known = "planted (default) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software"
-    study.add_argument("--datasets", type=_listed, metavar="NAME,...", help=f"{known} | table (your own, with --path)")
+    text = f"{known} | planted_shuffled (the planted world's twin) | table (your own, with --path)"
+    study.add_argument("--datasets", type=_listed, metavar="NAME,...", help=text)
     _own_file(study, "; trained, evaluated and ranked without notebooks")
     _preset(study)
     _list(study, "--recipes", ["tuned"], "paper | released | tuned")
@@ -98,6 +99,8 @@ def parser() -> argparse.ArgumentParser:
     report = _add(commands, "report", make.report, "write the report of a study from what is there")
     report.add_argument("--datasets", type=_listed, default=["planted"], metavar="NAME,...", help="default: planted")
     report.add_argument("--preset", default="tiny", help="of the study: tiny (default) | laptop | gpu")
+
+    _add(commands, "findings", make.findings, "write FINDINGS.md: everything that was found, from what is recorded")
 
     _add(commands, "datasets", look.datasets, "which datasets are here, from where, with statistics")
     _add(commands, "runs", look.runs, "finished runs and floors, with their results")
