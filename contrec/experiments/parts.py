@@ -13,7 +13,7 @@ from contrec.data.interactions import Split
 from contrec.data.planted import WORLDS
 from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.evaluation.significance import bootstrap_means
-from contrec.study import evaluating
+from contrec.study import evaluating, words
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 
@@ -69,6 +69,13 @@ def demonstration(
             frames.append(_rates(of_rows).assign(world=world, targets=targets))
     found = pd.concat(frames, ignore_index=True)
     return found[["world", "targets", *found.columns.drop(["world", "targets"])]]
+
+
+def said(found: pd.DataFrame, targets: str = "all") -> str:
+    """What reading item texts adds in each world of :func:`demonstration`: one sentence."""
+    own = found[(found["targets"] == targets) & found["difference"].notna()]
+    adds = [f"{words.points(r.difference, r.diff_low, r.diff_high)} on {r.world}" for r in own.itertuples()]
+    return f"Reading item texts changes {METRIC} by {', by '.join(adds)} ({targets} targets; a demonstration)."
 
 
 def rare_targets(split: Split) -> np.ndarray:

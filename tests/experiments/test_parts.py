@@ -40,3 +40,11 @@ def test_both_worlds_ask_the_same_between_the_same_bounds(table):
             assert own["popularity"] + 0.05 < own["without text"] < own["oracle"] and own["with text"] < own["oracle"]
     users = table.n_users.groupby("targets").unique()
     assert users["all"].tolist() == [400] and users["new or rare"].tolist() == [164]
+
+
+def test_what_texts_add_is_told_for_both_worlds(table):
+    found = table.reset_index()
+    says, gain = parts.said(found, "new or rare"), table.xs("with text", level="model")
+    for world in ("planted", "planted_shuffled"):
+        assert f"{gain.loc[(world, 'new or rare'), 'difference']:+.1f} points [" in says and f"] on {world}" in says
+    assert "(new or rare targets" in says and parts.said(found) != says
