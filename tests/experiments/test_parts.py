@@ -6,18 +6,14 @@ import pytest
 
 from contrec.experiments import parts
 
-SHORT = {  # four trainings in some ten seconds
-    "tokenizer__epochs": 5, "language__hidden": 32, "language__heads": 2, "language__layers": 1, "history_cap": 3,
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTREC_ARTIFACTS", str(tmp_path_factory.mktemp("artifacts")))
-        first = parts.demonstration(**SHORT)
+        first = parts.demonstration(**parts.SHORT)
         patch.setattr("contrec.training.fit", None)  # what is in the store is not trained again
-        assert parts.demonstration(**SHORT).equals(first)
+        assert parts.demonstration(**parts.SHORT).equals(first)
     return first.set_index(["world", "targets", "model"])
 
 
