@@ -232,8 +232,7 @@ def baselines_in_words(dataset: str, source: str, split: str, metric: str = "HR@
     return (
         f"Recorded on {dataset}: of the printed baselines {above} reach more here than is printed, {below} less, "
         f"{within} lie within noise of it, {left} were not run; the best, {best.model}, reaches {metric} "
-        f"{best.value:.4f}"
-        + (f" where {printed:.4f} is printed for {first} itself." if printed else ".")
+        f"{best.value:.4f}" + (f" where {printed:.4f} is printed for {first} itself." if printed else ".")
     )
 
 
