@@ -264,3 +264,11 @@ def test_ids_of_a_float_are_read_as_long_as_it_tells_them_apart(tmp_path, kind, 
     assert of(2**bits - 1) == ["1", "2", str(2**bits - 1)]
     with pytest.raises(DataError, match=f"is too large for a {kind[5:]}-bit float"):
         of(2**bits)
+
+
+def test_numbers_may_be_texts_of_an_item(tmp_path):
+    import pandas as pd
+
+    path = tmp_path / "table.parquet"
+    pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "timestamp": [1, 2], "brand": [7, 80]}).to_parquet(path)
+    assert load("table", path=path)[1].brands == ("7", "80")
