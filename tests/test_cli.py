@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 
 from contrec import cli, data, paths
+from contrec.checks import DataError
 from contrec.cli import make, text
 from contrec.data import download, table
-from contrec.data.interactions import DataError
 from contrec.report import notebooks, page
 from contrec.report.notebooks import Outcome
 from contrec.report.parameters import parameters_of
@@ -38,18 +38,22 @@ def runs(monkeypatch):
 
         return call
 
-    for name in ("train_runs", "list_runs", "compare", "recommend", "recommend_strangers"):
+    for name in ("train_runs", "list_runs", "compare", "recommend", "recommend_strangers", "keep_lists"):
         setattr(module, name, answer(name))
-    for name in ("runs", "lookup"):
+    for name in ("evaluating", "finished", "lists"):
         monkeypatch.setitem(sys.modules, f"contrec.study.{name}", module)
     return module
+
+
+ANSWERS = []  # datasets about which a study has ended with an answer
 
 
 @pytest.fixture
 def executed(monkeypatch, tmp_path):
     """A stand-in for the notebooks: keeps parameters and folders, and fails where it is told to."""
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
-    calls = []
+    calls, answers = [], ANSWERS
+    answers.clear()
 
     def run_all(parameters, out_dir, **kwargs):
         calls.append((parameters, out_dir))
@@ -57,6 +61,7 @@ def executed(monkeypatch, tmp_path):
 
     monkeypatch.setattr(notebooks, "run_all", run_all)
     monkeypatch.setattr(data, "missing", lambda name, source, progress: [])
+    monkeypatch.setattr(make, "_answer", lambda found, config: answers.append(config.dataset))
     monkeypatch.setattr(page, "write", lambda folder, dataset, preset: folder / f"{dataset}-{preset}-report.html")
     return calls
 
@@ -64,7 +69,8 @@ def executed(monkeypatch, tmp_path):
 def test_study_runs_the_notebooks_and_says_where(executed, runs, capsys, tmp_path):
     assert cli.main(["study"]) == 0
     expected = {"dataset": "planted", "preset": "tiny", "recipe": "tuned", "seeds": [0]}
-    assert executed == [(expected, tmp_path / "notebooks" / "planted-tiny")] and runs.asked == []
+    assert executed == [(expected, tmp_path / "notebooks" / "planted-tiny")]
+    assert len(runs.asked) == 1 and ANSWERS == ["planted"]  # what the notebooks have made, found again
     printed = capsys.readouterr().out
     assert str(tmp_path / "notebooks" / "planted-tiny") in printed and "/planted-tiny-report.html" in printed
 
@@ -104,7 +110,6 @@ def test_study_without_notebooks(executed, runs):
         (["--processes", "0"], "processes must be a whole number of at least 1, got 0"),
         (["--datasets", "table"], "dataset table is a file of your own: name it with --path FILE"),
         (["--path", "my.csv", "--datasets", "planted"], "--path is a study of its own .*got planted beside it"),
-        (["--path", "my.csv", "--grid"], "--path is a study of its own .*got --grid beside it"),
         (["--path", "no.csv"], "no.csv does not exist"),
         (["--user", "who"], "--user is about a file of your own: name that with --path FILE"),
         (["--datasets", "lastm"], "; did you mean 'lastfm'?"),
@@ -118,6 +123,7 @@ def test_study_refuses_what_is_not_there_before_it_starts(executed, capsys, argu
 def test_study_fails_when_a_notebook_did(executed, runs, capsys):
     assert cli.main(["study", "--datasets", "games,planted"]) == 1
     assert len(executed) == 2 and "1 failed" in capsys.readouterr().err
+    assert ANSWERS == ["planted"]  # and none about games
 
 
 NOTEBOOK = """{"cells": [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": [
@@ -213,15 +219,18 @@ def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):
 @pytest.mark.parametrize(
     ("who", "asked"),
     [
-        (["--user", "u7"], {"users": ["u7"], "history": None, "all": False, "k": 3}),
-        (["--user=-5"], {"users": ["-5"], "history": None, "all": False, "k": 3}),
-        (["--history", "a, b"], {"users": None, "history": ["a", "b"], "all": False, "k": 3}),
-        (["--history=-a,-7"], {"users": None, "history": ["-a", "-7"], "all": False, "k": 3}),
+        (["--user", "u7"], {"users": ["u7"], "history": None, "all": False, "k": 3, "note": text.hint}),
+        (["--user=-5"], {"users": ["-5"], "history": None, "all": False, "k": 3, "note": text.hint}),
+        (["--history", "a, b"], {"users": None, "history": ["a", "b"], "all": False, "k": 3, "note": text.hint}),
+        (["--history=-a,-7"], {"users": None, "history": ["-a", "-7"], "all": False, "k": 3, "note": text.hint}),
         (
             ["--history", '"a,b",c', "--history", "d"],
-            {"users": None, "history": ["a,b", "c", "d"], "all": False, "k": 3},
+            {"users": None, "history": ["a,b", "c", "d"], "all": False, "k": 3, "note": text.hint},
         ),
-        (["--history", '["a,b", 1_2, " c"]'], {"users": None, "history": ["a,b", "1_2", " c"], "all": False, "k": 3}),
+        (
+            ["--history", '["a,b", 1_2, " c"]'],
+            {"users": None, "history": ["a,b", "1_2", " c"], "all": False, "k": 3, "note": text.hint},
+        ),
     ],
 )
 def test_recommend_asks_for_one(runs, capsys, who, asked):
@@ -322,6 +331,23 @@ def test_a_spreadsheet_gets_texts_and_no_formulas():
     assert [text.for_spreadsheets(kind.to_frame("a")).a[0] for kind in kinds] == ["'=a"] * 3
 
 
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0 and re.fullmatch(r"contrec \d+\.\d+.*\n", capsys.readouterr().out)
+
+
+def test_a_question_about_kept_lists_loads_no_model_and_no_notebook(tmp_path):
+    """What makes an answer slow is what it imports; libraries that no question needs stay out."""
+    code = (
+        "import sys; from contrec import cli; cli.main(['recommend', 'abc', '--user', '1']);"
+        "heavy = 'torch transformers torch_geometric sentence_transformers matplotlib accelerate sklearn ipywidgets';"
+        "sys.exit(' '.join(name for name in heavy.split() if name in sys.modules) or None)"
+    )
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert asked.stderr.startswith("contrec: run 'abc' names 0 runs") and asked.returncode == 0, asked.stderr
+
+
 def test_a_defect_is_not_hidden(runs):
     runs.list_runs = lambda: 1 / 0
     with pytest.raises(ZeroDivisionError):
@@ -339,6 +365,9 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
         command.stdout.readline()
         command.stdout.close()
         assert command.stderr.read() == b"" and command.wait() == 0
+
+
+ALL = "--all --out recommendations.csv "
 
 
 def results(models):
@@ -360,25 +389,31 @@ def results(models):
 
 
 @pytest.mark.parametrize(
-    ("floor", "says"),
-    [(0.9, "ease ranks best here: a rule or a part, which `contrec recommend` cannot ask yet"), (0.1, "")],
+    ("rates", "best"),
+    [
+        ({("ease", None): 0.9, ("contrec", "tuned"): 0.5, ("contrec/user-token", "tuned"): 0.2}, ["ab0", "ab0"]),
+        ({("ease", None): 0.1, ("contrec", "tuned"): 0.5, ("ease/seen-kept", None): 0.8}, ["ab0"]),
+        ({("contrec", "tuned"): 0.5, ("contrec/user-token", "tuned"): 0.7}, ["ab0:contrec/user-token", "ab0"]),
+        ({("contrec", "tuned"): 0.5, ("contrec/random-backbone", "tuned"): 0.7}, ["ab0", "ab0"]),
+    ],
 )
-def test_a_study_of_an_own_table_ends_with_an_answer(executed, runs, monkeypatch, tmp_path, capsys, floor, says):
+def test_a_study_ends_with_an_answer(runs, monkeypatch, tmp_path, capsys, rates, best):
     file = tmp_path / "my.csv"
     rows = [f"-u{u},i{(3 * u + k) % 12},{1600000000 + k},a" for u in range(1, 9) for k in range(6)]
     file.write_text("\n".join(["who,item,timestamp,category", *rows]))
-    found = results({("ease", None): floor, ("contrec", "tuned"): 0.5, ("contrec/user-token", "tuned"): 0.2})
-    runs.train_runs = lambda **asked: (runs.asked.append(asked), found)[1]
+    runs.train_runs = lambda **asked: (runs.asked.append(asked), results(rates))[1]
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["study", "--path", "my.csv", "--user", "who"]) == 0 and executed == []
+    monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
+    assert cli.main(["study", "--path", "my.csv", "--user", "who"]) == 0
     assert runs.asked[0]["path"] == "my.csv" and runs.asked[0]["columns"] == {"user": "who"}
     printed = capsys.readouterr().out
     assert re.search(r"rows +48\n", printed) and re.search(r"users +8\n", printed)  # what was read
-    lines = [line.split() for line in printed.splitlines()]
-    ranked = [line[0] for line in lines if line and line[0] in ("ease", "contrec", "contrec/user-token")]
-    assert ranked[:3] == sorted(ranked[:3], key={"ease": -floor, "contrec": -0.5, "contrec/user-token": -0.2}.get)
-    assert (says in printed) and ("ranks best" in printed) == bool(says)
-    assert "contrec recommend ab0 --user=-u1 -k 10\n" in printed
+    names = [name for name, _ in sorted(rates, key=rates.get, reverse=True)]
+    lines = [line.split()[0] for line in printed.split("\nrecommendations")[0].splitlines() if line.strip()]
+    assert [line for line in lines if line in names] == names
+    commands = [f"  contrec recommend {run} {who}-k 10" for run in best for who in ("--user=-u1 ", ALL)]
+    assert [line for line in printed.splitlines() if "contrec recommend" in line] == commands
+    assert [asked[1][0] for asked in runs.asked[1:]] == best  # their lists are kept
 
 
 def test_an_archive_that_is_missing_is_told_once_before_anything_runs(executed, runs, monkeypatch, tmp_path, capsys):

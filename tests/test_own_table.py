@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from contrec.data.interactions import Cases
 from contrec.language.prompts import Z_START
 from contrec.recommender import Recommender
 from contrec.study import config as settings
-from contrec.study import evaluating, finished, fitting
+from contrec.study import evaluating, finished, fitting, lists
 from contrec.study.config import Config
 
 ODD_TITLE = f"A {Z_START} {{items}} {{category}} kite"
@@ -77,8 +79,8 @@ def test_a_mark_in_a_title_opens_no_slot(recommender):
 def test_a_history_of_the_odd_items_alone_works(recommender):
     found = recommender.recommend(history=["t1", "t0"], k=22)  # all that is left of 24
     assert set(found["item"]) == set(recommender.catalogue.item_ids) - {"t0", "t1"}
-    with pytest.raises(ValueError, match="k must be at most .* 22, got 23"):
-        recommender.recommend(history=["t1", "t0"], k=23)
+    with pytest.warns(UserWarning, match="k is 23, but the user has 22 of 24 items left"):
+        assert len(recommender.recommend(history=["t1", "t0"], k=23)) == 22
 
 
 def test_the_command_line_trains_and_asks_it(file, monkeypatch, tmp_path, capsys):
@@ -99,9 +101,15 @@ def test_the_command_line_trains_and_asks_it(file, monkeypatch, tmp_path, capsys
     assert cli.main(["recommend", run, "--user", "u40", "-k", "2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
     out = tmp_path / "all.csv"
-    assert cli.main(["recommend", run, "--all", "--out", str(out), "-k", "19"]) == 2  # u0 has 18 left
-    message = "number of items that a user has not seen: 18 for user 'u0', of 24 in the catalogue, got 19"
-    assert message in capsys.readouterr().err and not out.exists()
+    with pytest.warns(UserWarning, match="k is 19, but 40 of 41 users have 18 of 24 items left at the least"):
+        assert cli.main(["recommend", run, "--all", "--out", str(out), "-k", "19"]) == 0
+    assert len(out.read_text().splitlines()) == 1 + 40 * 18 + 19
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda *about: print(warnings.formatwarning(*about), end="", file=sys.stderr)
+        assert cli.main(["recommend", run, "--user", "u0", "-k", "19"]) == 0
+    assert capsys.readouterr().err.startswith("contrec: note: k is 19, but the user has 18 of 24 items left")
+    out.unlink()
     assert cli.main(["recommend", run, "--all", "--out", str(out), "-k", "2"]) == 0
     strangers(run, file, tmp_path, capsys)
     assert len(out.read_text().splitlines()) == 1 + 2 * 41 and [f.name for f in tmp_path.glob("*all*")] == ["all.csv"]
@@ -118,8 +126,8 @@ def strangers(run, file, folder, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "left out: 2 rows of items that the run does not know, and 1 users who have no others"
     assert len(printed) == 4 and "t9" not in printed[2].split()
-    own = finished.recommend(run, history=["t9"], k=2)
-    found, _ = finished.recommend_strangers(run, new, {"user": "who", "timestamp": "when"}, ["-b"], 2)
+    own = lists.recommend(run, history=["t9"], k=2)
+    found, _ = lists.recommend_strangers(run, new, {"user": "who", "timestamp": "when"}, ["-b"], 2)
     assert found.item.tolist() == own.item.tolist()
     out = folder / "strangers.csv"
     assert cli.main(["recommend", run, *named, "--all", "--out", str(out), "-k", "1"]) == 0

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from contrec.study.parallel import one_thread
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -171,17 +173,6 @@ def stopwatch(device: str = "cpu") -> Callable[[], float]:
         return begin.elapsed_time(end) / 1000
 
     return stop
-
-
-@contextmanager
-def one_thread():
-    """One thread for torch inside, the number as it was after."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contrec import retriever
-from contrec.bench.harness import FAIR, OURS, REFERENCE, Bar, Benchmark, Check, one_thread, stopwatch, watched
+from contrec.bench.harness import FAIR, OURS, REFERENCE, Bar, Benchmark, Check, stopwatch, watched
+from contrec.study.parallel import one_thread
 
 TOP_K, TEXT_BONUS, CHUNK = 20, 0.05, 16384
 MATMUL = "matmul alone"

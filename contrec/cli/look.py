@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from contrec.cli.make import columns_of
-from contrec.cli.text import fail, for_spreadsheets, say, table
+from contrec.cli.text import fail, for_spreadsheets, hint, say, table
 from contrec.paths import absolute
 
 BENCH_STAGES = ("train-step", "generate", "prompts", "insert", "sample", "rank", "metrics", "prep", "epochs")
@@ -19,13 +19,15 @@ def datasets(options) -> int:
     import pandas as pd
 
     from contrec import paths
+    from contrec.data.planted import WORLDS
     from contrec.data.statistics import statistics
 
     paths.mirror()  # a wrong one is told once, and not for each dataset
     found = statistics()
     for column in found.columns.intersection(["first_time", "last_time"]):
         found[column] = pd.to_datetime(found[column], unit="s").dt.strftime("%Y-%m-%d")
-    shown = ["dataset", "source", "users", "items", "interactions", "length", "density_percent", "tied_percent"]
+    shown = ["dataset", "kind", "source", "users", "items", "interactions", "length", "density_percent", "tied_percent"]
+    found["kind"] = found["dataset"].isin(WORLDS).map({True: "demonstration", False: ""})
     here = found[found["note"] == ""]
     say(table(here[found.columns.intersection([*shown, "first_time", "last_time"], sort=False)]))
     for row in found[found["note"] != ""].itertuples():
@@ -65,16 +67,16 @@ def recommend(options) -> int:
         raise ValueError("--all needs --out FILE.parquet (or .csv)")
     if options.out is not None:
         _check_out(options.out)  # told now rather than after all users were asked
-    from contrec.study.finished import recommend, recommend_strangers
+    from contrec.study.lists import recommend, recommend_strangers
 
     columns = columns_of(options, "-column")
     users = None if options.user is None else [options.user]
     if options.path is None:
-        found = recommend(options.run, users=users, history=options.history, all=options.all, k=options.k)
+        found = recommend(options.run, users=users, history=options.history, all=options.all, k=options.k, note=hint)
     elif options.history is not None:
         raise ValueError("--history is a stranger's own: leave out --path, which names a file of strangers")
     else:
-        found, left_out = recommend_strangers(options.run, absolute(options.path), columns, users, options.k)
+        found, left_out = recommend_strangers(options.run, absolute(options.path), columns, users, options.k, hint)
         rows, others = left_out["rows"], left_out["users"]
         say(f"left out: {rows} rows of items that the run does not know, and {others} users who have no others")
     if options.out is None:

@@ -1,4 +1,4 @@
-"""Commands that make something: studies, grids, ablations, searches, sweeps, single notebooks, the report."""
+"""Commands that make something: studies, single notebooks, the report."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import time
 from pathlib import Path
 
 from contrec import paths
-from contrec.cli.text import fail, say, table
+from contrec.cli.text import fail, hint, say, table
 from contrec.data.table import ROLES
 
 # What is said of a file of one's own, by the keyword of contrec.data.table.load -> the parameter of 10_your_own_data
 PARAMETERS = {**{role: f"{role}_column" for role in ROLES}, "events": "events", "items": "items_path"}
 PARAMETERS["items_id"] = "items_id_column"
+OF_ITS_OWN = "/random-backbone"  # a control that is a run of its own, not a part of one
 
 
 def study(options) -> int:
     from contrec.checks import positive
-    from contrec.report.notebooks import run_all
     from contrec.study.config import Config
 
     positive("processes", options.processes)
@@ -27,21 +27,13 @@ def study(options) -> int:
     columns = columns_of(options)
     if options.path is not None:
         options.datasets = options.datasets or ["table"]
-        if options.datasets != ["table"] or options.grid or options.ablation:
-            given = "--grid" if options.grid else "--ablation" if options.ablation else ",".join(options.datasets)
-            raise ValueError(f"--path is a study of its own (--datasets table), got {given} beside it")
+        if options.datasets != ["table"]:
+            raise ValueError(
+                f"--path is a study of its own (--datasets table), got {','.join(options.datasets)} beside it"
+            )
         if options.record:
             raise ValueError("--record is for official data: results of your own file stay in the artifacts folder")
-    if options.grid:
-        return _grid(options)
-    if options.ablation:
-        return _ablation(options)
-    if options.arms:
-        raise ValueError("--arms belongs to --ablation")
-    options.datasets, options.models = options.datasets or ["planted"], options.models or ["contrec"]
-    options.recipes = options.recipes or ["tuned"]
-    options.seeds = options.seeds or [0]
-    options.split = "leave_one_out" if options.split is None else options.split
+    options.datasets = options.datasets or ["planted"]
     own_file = "table" in options.datasets
     if own_file and options.path is None:
         raise ValueError("dataset table is a file of your own: name it with --path FILE")
@@ -59,47 +51,50 @@ def study(options) -> int:
 
         _say_what_is_read(configs[0])
         require_training(load_split(configs[0]))  # before the floors, too
-    failed = []
+    failed, several = [], len(options.recipes) * len(options.seeds) * len(options.models) > 1
     for dataset in options.datasets:
-        combinations = list(itertools.product(options.recipes, options.seeds, options.models))
-        first = options.no_notebooks or options.record or own_file or options.processes > 1
-        if first or len(combinations) > 1:
-            from contrec.study.evaluating import train_runs
-
-            found = train_runs(
-                dataset=dataset,
-                source=next(config.source for config in configs if config.dataset == dataset),
-                split=options.split,
-                preset=options.preset,
-                recipes=options.recipes,
-                seeds=options.seeds,
-                models=options.models,
-                progress=True,
-                path=options.path,
-                columns=columns,
-                write=options.record,
-                processes=options.processes,
-            )
-        if own_file:
-            _answer(found, configs[0])
-        if options.no_notebooks or own_file:
-            continue
-        shared = {"dataset": dataset, "preset": options.preset, "recipe": options.recipes[0], "seeds": options.seeds}
-        if options.models != ["contrec"]:
-            shared["model"] = options.models[0]
-        if options.source:
-            shared["source"] = options.source
-        if options.split != "leave_one_out":
-            shared["split"] = options.split
-        folder = _study_folder(dataset, options.preset)
-        start = time.perf_counter()
-        outcomes = run_all(shared, folder, workers=options.workers, say=say, progress=sys.stderr.isatty())
-        failed += [o for o in outcomes if o.error]
-        took = f"{(time.perf_counter() - start) / 60:.1f} min"
-        say(f"executed notebooks (.ipynb and .html, with tables and figures), in {took}: {folder}")
-        _write_report(dataset, options.preset)
-    say(f"runs and other artifacts: {paths.artifacts()}; `contrec runs` lists them")
+        config, found = next(config for config in configs if config.dataset == dataset), None
+        if several or options.no_notebooks or options.record or own_file or options.processes > 1:
+            found = _train(options, config, columns)  # before the notebooks, which find it
+        stopped = [] if options.no_notebooks or own_file else _notebooks(options, dataset)
+        failed += stopped
+        if not stopped:
+            found = _ranked(_train(options, config, columns) if found is None else found, config)
+        _write_report(dataset, options.preset, found, config)
+        if not stopped:
+            _answer(found, config)
+    say(f"\nruns and other artifacts: {paths.artifacts()}; `contrec runs` lists them")
     return fail(f"{len(failed)} failed: {', '.join(str(o.path) for o in failed)}", 1) if failed else 0
+
+
+def _train(options, config, columns: dict[str, str]):
+    """The results of everything that is asked for on one dataset; what is in the store is not run again."""
+    from contrec.study.evaluating import train_runs
+
+    return train_runs(
+        dataset=config.dataset, source=config.source, split=options.split, preset=options.preset,
+        recipes=options.recipes, seeds=options.seeds, models=options.models, progress=True, path=options.path,
+        columns=columns, write=options.record, processes=options.processes,
+    )  # fmt: skip
+
+
+def _notebooks(options, dataset: str) -> list:
+    """Run every notebook; returns the outcomes of those that failed."""
+    from contrec.report.notebooks import run_all
+
+    shared = {"dataset": dataset, "preset": options.preset, "recipe": options.recipes[0], "seeds": options.seeds}
+    if options.models != ["contrec"]:
+        shared["model"] = options.models[0]
+    if options.source:
+        shared["source"] = options.source
+    if options.split != "leave_one_out":
+        shared["split"] = options.split
+    folder = _study_folder(dataset, options.preset)
+    start = time.perf_counter()
+    outcomes = run_all(shared, folder, workers=options.workers, say=say, progress=sys.stderr.isatty())
+    took = f"{(time.perf_counter() - start) / 60:.1f} min"
+    say(f"executed notebooks (.ipynb and .html, with tables and figures), in {took}: {folder}")
+    return [o for o in outcomes if o.error]
 
 
 def columns_of(options, ending: str = "") -> dict[str, str]:
@@ -146,36 +141,47 @@ def _missing_backbone(name: str) -> list[str]:
     return []
 
 
-def _answer(found, config) -> None:
-    """The ranking of all models, best first, and the command that asks the best of those that can be asked."""
+def _ranked(found, config):
+    """The ranking of all models, best first, and the commands that ask the best, and the best of the whole models."""
+    from contrec.report.page import Ranked
     from contrec.study.config import MODELS
     from contrec.study.fitting import load_split
     from contrec.study.tables import best_first
 
-    ranking = best_first(found)
-    say(table(ranking.drop(columns="run")))
-    best, own = ranking.iloc[0], ranking[ranking.model.isin(MODELS)].iloc[0]
-    metrics = ["HR@10", "NDCG@10"]
-    if best.model not in MODELS and tuple(best[metrics]) > tuple(own[metrics]):
-        say(
-            f"\n{best.model} ranks best here: a rule or a part, which `contrec recommend` cannot ask yet. It asks "
-            f"trained models; the best of those is {own.model} {own.recipe}, HR@10 {own['HR@10']:.4f} against "
-            f"{best['HR@10']:.4f}, NDCG@10 {own['NDCG@10']:.4f} against {best['NDCG@10']:.4f}."
-        )
-    user = f"--user={load_split(config).train.user_ids[0]}"
-    say(f"\nrecommendations of {own.model} {own.recipe}, seed {own.seed}:")
-    say(f"  contrec recommend {own.run} {shlex.quote(user)} -k 10")
-    say(f"  contrec recommend {own.run} --all --out recommendations.csv -k 10")
+    ranking, asks = best_first(found), {}
+    user = shlex.quote(f"--user={load_split(config).train.user_ids[0]}")
+    can = ranking[~ranking.model.str.endswith("/seen-kept")]  # another question
+    best, own = can.iloc[0], can[can.model.isin(MODELS)].iloc[0]
+    for row in [best] if best.model == own.model else [best, own]:
+        a_part = row.model.startswith(MODELS) and row.model not in (*MODELS, *(f"{m}{OF_ITS_OWN}" for m in MODELS))
+        ask = f"contrec recommend {row.run}:{row.model}" if a_part else f"contrec recommend {row.run}"
+        name = f"{row.model} {row.recipe}".strip() + f", seed {row.seed}"
+        asks[name] = [f"{ask} {user} -k 10", f"{ask} --all --out recommendations.csv -k 10"]
+    return Ranked(ranking, asks)
+
+
+def _answer(found, config) -> None:
+    """Say what ranks best and how it is asked; the lists of those models are kept, so that the answer is there."""
+    from contrec.study.lists import keep_lists
+
+    shown = table(found.ranking.drop(columns="run"))
+    say(f"\n{config.dataset}, {config.source}, {config.split}: every model, best first\n{shown}")
+    for name, commands in found.asks.items():
+        keep_lists(commands[0].split()[2], hint)
+        say(f"\nrecommendations of {name}:")
+        for command in commands:
+            say(f"  {command}")
 
 
 def _study_folder(dataset: str, preset: str) -> Path:
     return paths.artifacts() / "notebooks" / f"{dataset}-{preset}"
 
 
-def _write_report(dataset: str, preset: str) -> None:
+def _write_report(dataset: str, preset: str, found=None, config=None) -> None:
     from contrec.report.page import write
 
-    say(f"report, one page to look at: {write(_study_folder(dataset, preset), dataset, preset)}")
+    name = dataset if config is None or config.path is None else Path(config.path).name
+    say(f"report, one page to look at: {write(_study_folder(dataset, preset), name, preset, found)}")
 
 
 def report(options) -> int:
@@ -191,78 +197,10 @@ def report(options) -> int:
     return 0
 
 
-def _grid(options) -> int:
-    from contrec.experiments.baselines import cells
+def findings(options) -> int:
+    from contrec.report.findings import write
 
-    splits = None if options.split is None else [options.split]
-    return _fill(cells, cells.cells(options.datasets, options.models, options.seeds, splits), options)
-
-
-def _fill(kind, wanted: list, options) -> int:
-    """Make the cells of a kind (``grid``, ``ablation``) that are missing, and tell what is there, stopped or not."""
-    check_ready([cell.config for cell in wanted])
-    try:
-        kind.fill(wanted, workers=options.workers, progress=sys.stderr.isatty(), say=say)
-    finally:
-        say(table(kind.overview(wanted)))
-        for path in kind.record(wanted) if options.record else ():
-            say(str(path))
-    return 0
-
-
-def _ablation(options) -> int:
-    from contrec.experiments.ablation import cells
-
-    full = cells.studies(
-        options.datasets or ["planted"], options.models or ["deftrec"], options.recipes or ["paper"],
-        preset=options.preset, source=options.source,
-        split="leave_one_out" if options.split is None else options.split, seeds=options.seeds or [0],
-    )  # fmt: skip
-    return _fill(cells, [cell for config in full for cell in cells.cells(config, options.arms)], options)
-
-
-def search(options) -> int:
-    from contrec.checks import positive
-    from contrec.experiments.baselines import search
-
-    positive("trials", options.trials)
-    positive("workers", options.workers)
-    found = search.search(options.models, trials=options.trials, workers=options.workers, progress=sys.stderr.isatty())
-    best = found.loc[found.groupby("model")[search.METRIC].idxmax()] if len(found) else found
-    say(table(best))
-    if options.record:
-        say(str(search.record(options.trials)))
-    return 0
-
-
-def sweep(options) -> int:
-    from contrec.checks import positive
-    from contrec.experiments.sweep import points, tables
-    from contrec.study.config import Config
-
-    positive("workers", options.workers)
-    configs = [
-        Config.from_parameters(
-            options.model, options.recipe, options.preset, dataset=dataset, source=options.source, seeds=options.seeds
-        )
-        for dataset in options.datasets
-    ]
-    asked = [points.checked(config, options.parameters) for config in configs]  # all of them before the first training
-    check_ready(configs)
-    for config, parameters in zip(configs, asked, strict=True):
-        if options.slurm:
-            jobs = points.submit(config, parameters, options.workers)
-            say(f"{config.dataset}: jobs {', '.join(job.job_id for job in jobs)}; the same command without --slurm")
-            say("shows what they have found, and helps them where something is left")
-            continue
-        try:
-            points.fill(config, parameters, workers=options.workers, say=say)
-        finally:
-            found = tables.sweep_results(config, parameters)
-            if len(found):
-                say(table(tables.sweep_table(config, found, tables.sweep_evaluations(config, parameters))))
-            if options.record and len(found):
-                say(str(tables.record(config, parameters)))
+    say(f"what was found, from what is recorded: {write()}")
     return 0
 
 

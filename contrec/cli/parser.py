@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 from contrec import given
 from contrec.checks import nearest
-from contrec.cli import look, make
+from contrec.cli import fill, look, make
 from contrec.cli.text import fail
 
 DESCRIPTION = 'The command "contrec": run a study or a notebook, list what is there, compare runs, recommend.'
@@ -19,62 +20,72 @@ def parser() -> argparse.ArgumentParser:
     """The parser of all subcommands; ``options.do`` is the function that carries one out."""
     top = _Parser(prog="contrec", description=DESCRIPTION)
     top.add_argument("--traceback", action="store_true", help="show where an error came from")
+    top.add_argument("--version", action="version", version=f"contrec {metadata.version('contrec')}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     study = _add(commands, "study", make.study, "train what is missing, then run every notebook")
-    study.add_argument(
-        "--datasets",
-        type=_listed,
-        metavar="NAME,...",
-        help="planted (default) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software | table "
-        "(your own, with --path)",
-    )
+    known = "planted (default) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software"
+    text = f"{known} | planted_shuffled (the planted world's twin) | table (your own, with --path)"
+    study.add_argument("--datasets", type=_listed, metavar="NAME,...", help=text)
     _own_file(study, "; trained, evaluated and ranked without notebooks")
-    study.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
-    recipes = "paper (default of --ablation) | released | tuned (default)"
-    study.add_argument("--recipes", type=_listed, metavar="NAME,...", help=recipes)
-    study.add_argument("--seeds", type=_wholes, metavar="N,...", help="one training run each; default: 0")
-    models = "contrec (default) | deftrec (default of --ablation); baselines with --grid"
-    study.add_argument("--models", type=_listed, metavar="NAME,...", help=models)
-    study.add_argument("--source", help="raw (default) | released | sample (of software)")
-    study.add_argument("--split", help="leave_one_out (default) | time_point | unseen_users")
+    _preset(study)
+    _list(study, "--recipes", ["tuned"], "paper | released | tuned")
+    _seeds(study, "one training run each")
+    _list(study, "--models", ["contrec"], "contrec | deftrec")
+    _source(study)
+    _split(study)
     study.add_argument("--processes", type=_whole, default=1, metavar="N", help="training processes (GPUs); default: 1")
-    study.add_argument("--grid", action="store_true", help="fill the grid of baselines, cheapest first, instead")
-    study.add_argument("--ablation", action="store_true", help="run models with one thing changed each instead")
-    study.add_argument("--arms", type=_listed, metavar="NAME,...", help="of the ablation; default: all that change it")
-    workers = "notebooks at a time, or processes of the grid or the ablation; above 1 one thread each; default: 1"
+    workers = "notebooks at a time; above 1 one thread each; default: 1"
     study.add_argument("--workers", type=_whole, default=1, metavar="N", help=workers)
     study.add_argument("--record", action="store_true", help="write the results to data/reproduced")
     study.add_argument("--no-notebooks", action="store_true", help="train (or resume) the runs only")
 
-    search = _add(commands, "search", make.search, "search settings of the baselines on LastFM's validation users")
-    search.add_argument("--models", type=_listed, metavar="NAME,...", help="default: all that can be searched")
-    search.add_argument("--trials", type=_whole, default=20, metavar="N", help="of each model, in all; default: 20")
-    search.add_argument(
-        "--workers", type=_whole, default=1, metavar="N", help="processes of one thread each; default: 1"
-    )
-    search.add_argument("--record", action="store_true", help="write the trials to data/reproduced/search")
+    filled = commands.add_parser("fill", help="make what an experiment lacks: baselines, ablation, sweep, ...")
+    kinds = filled.add_subparsers(required=True, metavar="EXPERIMENT", dest="kind")
 
-    sweep = _add(
-        commands, "sweep", make.sweep, "one setting at a time: chosen on validation users, reported on test users"
-    )
+    baselines = _add(kinds, "baselines", fill.fill, "every baseline on every dataset, cheapest first")
+    for name in ("--datasets", "--models"):
+        baselines.add_argument(name, type=_listed, metavar="NAME,...", help="default: all that are wanted")
+    baselines.add_argument("--seeds", type=_wholes, metavar="N,...", help="default: all that are wanted")
+    baselines.add_argument("--split", help="leave_one_out | time_point | unseen_users; default: all that are wanted")
+    processes = "of each training (GPUs, or cores); default: 1"
+    baselines.add_argument("--processes", type=_whole, default=1, metavar="N", help=processes)
+
+    ablation = _add(kinds, "ablation", fill.fill, "models with one thing changed each")
+    _list(ablation, "--datasets", ["planted"], known.replace(" (default)", ""))
+    _list(ablation, "--models", ["deftrec"], "contrec | deftrec")
+    _list(ablation, "--recipes", ["paper"], "paper | released | tuned")
+    _seeds(ablation, "one training run each")
+    ablation.add_argument("--arms", type=_listed, metavar="NAME,...", help="what is changed; default: all that apply")
+    for option in (_preset, _source, _split):
+        option(ablation)
+
+    sweep = _add(kinds, "sweep", fill.fill, "one setting at a time: chosen on validation users, reported on test users")
+    _list(sweep, "--datasets", ["planted"], known.replace(" (default)", ""))
     sweep.add_argument("--model", default="contrec", help="contrec (default) | deftrec")
     sweep.add_argument("--recipe", default="tuned", help="paper | released | tuned (default)")
-    sweep.add_argument("--datasets", type=_listed, default=["planted"], metavar="NAME,...", help="default: planted")
-    sweep.add_argument("--source", help="raw (default) | released | sample (of software)")
-    sweep.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
-    sweep.add_argument(
-        "--parameters", type=_listed, metavar="NAME,...", help="rho,K,gamma_1,...; default: all possible"
-    )
-    sweep.add_argument(
-        "--seeds", type=_wholes, default=[0], metavar="N,...",
-        help="the first for every value, the others for the best and the default; default: 0",
-    )  # fmt: skip
-    sweep.add_argument(
-        "--workers", type=_whole, default=1, metavar="N", help="processes of one thread each; default: 1"
-    )
-    sweep.add_argument("--slurm", action="store_true", help="start the workers as jobs of SLURM and return")
-    sweep.add_argument("--record", action="store_true", help="write what is finished to data/reproduced")
+    _seeds(sweep, "the first for every value, the others for the best and the default")
+    parameters = "rho,K,gamma_1,...; default: all possible"
+    sweep.add_argument("--parameters", type=_listed, metavar="NAME,...", help=parameters)
+    for option in (_preset, _source):
+        option(sweep)
+
+    search = _add(kinds, "search", fill.fill, "settings of the baselines, searched on LastFM's validation users")
+    search.add_argument("--models", type=_listed, metavar="NAME,...", help="default: all that can be searched")
+    search.add_argument("--trials", type=_whole, default=20, metavar="N", help="of each model, in all; default: 20")
+
+    reconstruction = _add(kinds, "reconstruction", fill.fill, "tokenizers at equal rates")
+    _list(reconstruction, "--datasets", ["planted"], known.replace(" (default)", ""))
+    reconstruction.add_argument("--inputs", type=_listed, metavar="NAME,...", help="truth | lightgcn | text | fused")
+    _seeds(reconstruction, "one training run each")
+    for option in (_preset, _source):
+        option(reconstruction)
+
+    for command in (baselines, ablation, sweep, search, reconstruction):
+        workers = "processes of one thread each; the same command elsewhere shares the work; default: 1"
+        command.add_argument("--workers", type=_whole, default=1, metavar="N", help=workers)
+        command.add_argument("--slurm", action="store_true", help="start the workers as jobs of SLURM and return")
+        command.add_argument("--record", action="store_true", help="write what is finished to data/reproduced")
 
     run = _add(commands, "run", make.run, "execute one notebook with other parameters")
     run.add_argument("notebook", metavar="NOTEBOOK", help="its name or number, such as 03_training or 03")
@@ -88,6 +99,8 @@ def parser() -> argparse.ArgumentParser:
     report = _add(commands, "report", make.report, "write the report of a study from what is there")
     report.add_argument("--datasets", type=_listed, default=["planted"], metavar="NAME,...", help="default: planted")
     report.add_argument("--preset", default="tiny", help="of the study: tiny (default) | laptop | gpu")
+
+    _add(commands, "findings", make.findings, "write FINDINGS.md: everything that was found, from what is recorded")
 
     _add(commands, "datasets", look.datasets, "which datasets are here, from where, with statistics")
     _add(commands, "runs", look.runs, "finished runs and floors, with their results")
@@ -103,9 +116,9 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("run_b", metavar="RUN", help="what it is compared with: differences are first minus second")
 
     recommend = _add(
-        commands, "recommend", look.recommend, "ranked items with their preference text from a finished run"
+        commands, "recommend", look.recommend, "ranked items from any model of a table: a run, a part of it, a floor"
     )
-    recommend.add_argument("run", metavar="RUN", help=named)
+    recommend.add_argument("run", metavar="RUN", help=f"{named}; NAME:contrec/user-token is a part of it")
     who = recommend.add_mutually_exclusive_group(required=True)
     who.add_argument(
         "--user", metavar="ID", help="a user of the run's dataset, by original id; one that begins with -: --user=-5"
@@ -178,6 +191,28 @@ def _add(commands, name: str, do, text: str) -> argparse.ArgumentParser:
     sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     sub.set_defaults(do=do)
     return sub
+
+
+def _list(command: argparse.ArgumentParser, name: str, default: list[str], known: str) -> None:
+    text = f"{known}; default: {','.join(default)}"
+    command.add_argument(name, type=_listed, default=default, metavar="NAME,...", help=text)
+
+
+def _seeds(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--seeds", type=_wholes, default=[0], metavar="N,...", help=f"{text}; default: 0")
+
+
+def _preset(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--preset", default="tiny", help="how much is run: tiny (default) | laptop | gpu")
+
+
+def _source(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--source", help="raw (default) | released | sample (of software)")
+
+
+def _split(command: argparse.ArgumentParser) -> None:
+    text = "leave_one_out (default) | time_point | unseen_users"
+    command.add_argument("--split", default="leave_one_out", help=text)
 
 
 def _own_file(command: argparse.ArgumentParser, remark: str, ending: str = "") -> None:

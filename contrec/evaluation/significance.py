@@ -1,50 +1,13 @@
-"""Bootstrap over users: intervals of a metric, and of the difference of two models on the same users."""
+"""How sure it is that one model is better than another: intervals and p values over users."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
-from contrec.checks import positive
-
-if TYPE_CHECKING:
-    from contrec.evaluation.protocol import Evaluation
-
-KEPT = 2**24  # numbers of two bytes, at most so many for each of four sets of draws
-
-
-def bootstrap_means(values, n_boot: int = 1000, seed: int = 0) -> np.ndarray:
-    """Means over users drawn with replacement; every column sees the same draws.
-
-    Args:
-        values: one row per user, float, shape (n_users, c).
-        n_boot: number of draws, at least 1.
-        seed: of the draws.
-
-    Returns:
-        Float64, shape (n_boot, c).
-    """
-    positive("n_boot", n_boot)
-    values = np.asarray(values, np.float64)
-    n = len(values)
-    # how often each user was drawn times the values, draw by draw
-    draws = _kept_draws(n, n_boot, seed) if n * n_boot <= KEPT else _draws(n, n_boot, seed)
-    return np.stack([times @ values for times in draws]) / n
-
-
-def _draws(n: int, n_boot: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each of n users is drawn, (n,), draw by draw: the memory of one, whatever n_boot is."""
-    rng = np.random.default_rng(seed)
-    return (np.bincount(rng.integers(n, size=n), minlength=n).astype(np.uint16) for _ in range(n_boot))
-
-
-@lru_cache(maxsize=4)
-def _kept_draws(n: int, n_boot: int, seed: int) -> np.ndarray:
-    """All of them, (n_boot, n): tables ask the same users about many differences, and drawing takes the most time."""
-    return np.stack(list(_draws(n, n_boot, seed)))
+from contrec.evaluation.bootstrap import bootstrap_means
+from contrec.evaluation.kept import Evaluation
 
 
 def paired_bootstrap(
@@ -64,8 +27,8 @@ def paired_bootstrap(
         seed: of the draws.
 
     Returns:
-        ``metric``; ``difference`` of the means a - b in percentage points; ``interval``, its 95 % percentile interval
-        (low, high) in points; ``p``, two-sided: twice the smaller share of draws on either side of zero, at least
+        ``metric``; ``difference`` of the means a - b in percentage points; ``low`` and ``high``, its 95 % percentile
+        interval in points; ``p``, two-sided: twice the smaller share of draws on either side of zero, at least
         2 / (n_boot + 1) and at most 1; ``n_users``.
 
     Raises:
@@ -92,7 +55,8 @@ def paired_bootstrap(
     return {
         "metric": metric,
         "difference": float(difference.mean()),
-        "interval": (float(low), float(high)),
+        "low": float(low),
+        "high": float(high),
         "p": float(min(1.0, 2 * (tail + 1) / (n_boot + 1))),
         "n_users": len(difference),
     }
@@ -114,8 +78,8 @@ def unpaired_bootstrap(
         n_boot, seed: of the draws; the two groups have streams of their own.
 
     Returns:
-        ``metric``; ``difference`` of the means a - b in percentage points; ``interval``, its 95 % percentile interval
-        (low, high) in points; ``n_users``, those of a and of b.
+        ``metric``; ``difference`` of the means a - b in percentage points; ``low`` and ``high``, its 95 % percentile
+        interval in points; ``n_users``, those of a and of b.
     """
     values = [100 * np.mean([e.per_user(metric) for e in _several(own)], axis=0) for own in (a, b)]
     draws = [bootstrap_means(v[:, None], n_boot, s)[:, 0] for v, s in zip(values, (seed, seed + 1))]
@@ -123,7 +87,8 @@ def unpaired_bootstrap(
     return {
         "metric": metric,
         "difference": float(values[0].mean() - values[1].mean()),
-        "interval": (float(low), float(high)),
+        "low": float(low),
+        "high": float(high),
         "n_users": (len(values[0]), len(values[1])),
     }
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from contrec import paths
 from contrec.checks import nearest, positive
 from contrec.files import replacing_all, room
 from contrec.report.parameters import check_names, parameters_of, with_absolute_paths
-from contrec.study.parallel import results
+from contrec.study.parallel import processes
 
 KERNEL = "contrec"
 
@@ -75,6 +76,8 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
     import nbformat
     import papermill
 
+    from contrec.report import offline
+
     source = find_notebook(name)
     check_names(source, parameters, parameters_of(source))
     try:
@@ -104,7 +107,7 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
     executed.metadata.papermill.output_path = str(target)
     with replacing_all(target, target.with_suffix(".html")) as (part, page):
         part.write_text(nbformat.writes(executed) + "\n", encoding="utf-8")
-        page.write_text(_html(executed), encoding="utf-8")
+        page.write_text(offline.page(executed), encoding="utf-8")
     return Outcome(source.stem, target, time.perf_counter() - start, error)
 
 
@@ -132,22 +135,22 @@ def run_all(
         if parameter not in names:
             close = nearest(parameter, names)
             raise ValueError(f"no notebook has a parameter {parameter}{close}; there are: {', '.join(names)}")
-    jobs = [
-        (str(p), {k: v for k, v in parameters.items() if k in known[p.stem]}, out_dir, progress and workers == 1)
-        for p in sources
-    ]
     outcomes = {}
-    with _environment({"OMP_NUM_THREADS": "1"} if workers > 1 else {}):  # of the kernels
-        for (source, *_), outcome in results(_run, jobs, workers):
-            outcomes[source] = outcome
+    with _environment({"OMP_NUM_THREADS": "1"} if workers > 1 else {}), processes(workers) as executor:
+        begun = (
+            executor.submit(
+                run_notebook, str(p), {k: v for k, v in parameters.items() if k in known[p.stem]}, out_dir,
+                progress=progress and workers == 1,
+            )
+            for p in sources
+        )  # fmt: skip
+        for future in begun if workers == 1 else as_completed(list(begun)):  # one at a time ends before the next begins
+            outcome = future.result()
+            outcomes[outcome.name] = outcome
             verdict = f"FAILED in {outcome.error}" if outcome.error else "done"
             minutes = f"{outcome.seconds / 60:5.1f} min"
             say(f"[{len(outcomes)}/{len(sources)}] {outcome.name:<24} {minutes}  {verdict}")
-    return [outcomes[str(source)] for source in sources]
-
-
-def _run(source: str, parameters: dict, out_dir: Path, progress: bool) -> Outcome:
-    return run_notebook(source, parameters, out_dir, progress=progress)
+    return [outcomes[p.stem] for p in sources]
 
 
 @contextmanager
@@ -186,13 +189,3 @@ def _environment(changed: dict[str, str]) -> Iterator[None]:
 def _literal(path: Path) -> str:
     """A path for papermill, which replaces names in braces."""
     return str(path).replace("{", "{{").replace("}", "}}")
-
-
-def _html(notebook) -> str:
-    """The notebook as a page. No kernel answers there, so a widget that also has a plain form is shown in that form."""
-    from nbconvert import HTMLExporter
-
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
-        if "text/html" in output.get("data", {}):
-            output["data"].pop("application/vnd.jupyter.widget-view+json", None)
-    return HTMLExporter().from_notebook_node(notebook)[0]

@@ -1,20 +1,17 @@
-"""Finished runs: listed, compared with each other, asked for recommendations."""
+"""Finished runs: listed, and compared with each other on their kept ranks."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from contrec import data, paths
+from contrec import paths
 from contrec.artifacts.store import artifacts_of, made_from
-from contrec.data.interactions import Cases
-from contrec.data.table import NEEDED
 from contrec.evaluation import paired_bootstrap
 from contrec.files import Damaged
-from contrec.recommender import Recommender
 from contrec.study.evaluating import kept_evaluations, run_about, run_of
+from contrec.study.lists import not_one
 
 
 def list_runs() -> pd.DataFrame:
@@ -56,32 +53,6 @@ def _own(folder: Path) -> dict:
     return {"model": own.model.iloc[0], **own.set_index("metric").value.to_dict()}
 
 
-def _find(run: str, stage: str) -> Path:
-    """The artifact folder of a run, by its name or the beginning of it."""
-    known = artifacts_of(paths.artifacts(), stage)
-    found = [f for f in known if f.name == run] or [f for f in known if run and f.name.startswith(run)]
-    if len(found) != 1:
-        whole, broken = [], ""
-        for folder in known:
-            try:
-                made_from(folder, only=lambda name: False)
-                whole.append(folder.name)
-            except Damaged as error:
-                broken += f"; {error}"
-        raise ValueError(_not_one(run, len(found), "runs", whole) + broken)
-    made_from(found[0])
-    return found[0]
-
-
-def _not_one(run: str, count: int, what: str, known: list[str], shown: int = 10) -> str:
-    """What to do about a name that does not name one run."""
-    unfinished = (paths.artifacts() / "recommender").glob(".*.unfinished")
-    if run and not count and any(folder.name.startswith(f".{run}") for folder in unfinished):
-        return f"run {run!r} is not finished: the `contrec study` command that began it goes on where it stopped"
-    more = f" and {len(known) - shown} more, which `contrec runs` lists" if len(known) > shown else ""
-    return f"run {run!r} names {count} {what}; known are {', '.join(known[:shown]) or 'none yet'}{more}"
-
-
 def _known() -> tuple[dict[str, list[Path]], dict[Path, Damaged]]:
     """Folders of kept evaluations by the run (ContRec's or a baseline's) that they are of, and those that are damaged.
 
@@ -121,7 +92,7 @@ def compare(run_a: str, run_b: str, metrics=("HR@10", "HR@20", "NDCG@10", "NDCG@
             known = sorted(_evaluations(""), key=lambda f: f.parent.name != "evaluation")  # floors last
             known = [f"{run_of(f)} ({_own(f)['model']})" for f in known]
             broken = "".join(f"; {error}" for error in _known()[1].values())
-            raise ValueError(_not_one(name, len(folders), "evaluated runs", known) + broken)
+            raise ValueError(not_one(name, len(folders), "evaluated runs", known) + broken)
         kept = kept_evaluations(folders[0])
         model = model or next(iter(kept))
         if model not in kept:
@@ -130,7 +101,7 @@ def compare(run_a: str, run_b: str, metrics=("HR@10", "HR@20", "NDCG@10", "NDCG@
         cases.append(_data_of(folders[0]))
     if cases[0] != cases[1]:
         raise ValueError(f"a paired comparison needs the same test cases, got {' and '.join(cases)}")
-    return pd.DataFrame([_flat(paired_bootstrap(*evaluations, m)) for m in metrics])
+    return pd.DataFrame([paired_bootstrap(*evaluations, m) for m in metrics])
 
 
 def _data_of(folder: Path) -> str:
@@ -138,65 +109,3 @@ def _data_of(folder: Path) -> str:
     key = made_from(folder)
     names = run_about(key["recommender"])["config"] if "recommender" in key else key["data"]
     return ", ".join(names[name] for name in ("dataset", "source", "split"))
-
-
-def _flat(outcome: dict) -> dict:
-    low, high = outcome.pop("interval")
-    return {"metric": outcome["metric"], "difference": outcome["difference"], "low": low, "high": high, **outcome}
-
-
-def recommend(run: str, users=None, history=None, all: bool = False, k: int = 10) -> pd.DataFrame:  # noqa: A002
-    """Ranked items with the preference text, from a finished run: for users, a history of item ids, or every user."""
-    recommender = Recommender.load(_find(run, "recommender") / "model")
-    if history is not None:
-        return recommender.recommend(history=history, k=k).drop(columns="case")
-    if all:
-        users = list(recommender.user_ids)
-    return _ranked(recommender, users, recommender.cases_of(users), k)
-
-
-def recommend_strangers(run: str, path, columns: dict[str, str], users=None, k: int = 10) -> tuple[pd.DataFrame, dict]:
-    """Ranked items for users of another file, from what that file says they took.
-
-    Args:
-        path, columns: of :func:`contrec.data.table.load`. A run on a file of one's own remembers its columns.
-        users: ids in that file; None: everybody in it.
-
-    Returns:
-        As :func:`recommend`; and what was left out: "rows", of items that the run does not know, and "users", of whom
-        no other rows are left.
-
-    Raises:
-        ValueError: if nobody is left.
-    """
-    folder = _find(run, "recommender")
-    config, recommender = run_about(folder.name)["config"], Recommender.load(folder / "model")
-    asked = {role: name for role, name in config.get("columns", {}).items() if role in (*NEEDED, "event", "events")}
-    found, _ = data.load("table", path=path, **asked | columns)
-    number = {str(item): n for n, item in enumerate(recommender.catalogue.item_ids)}
-    items = np.array([number.get(str(item), -1) for item in found.item_ids])[found.item]
-    known = items >= 0
-    each, first = np.unique(found.user[known], return_index=True)
-    histories = dict(zip(found.user_ids[each].tolist(), np.split(items[known], first[1:]), strict=True))
-    if users is not None and (unknown := [str(user) for user in users if str(user) not in histories]):
-        raise ValueError(f"user {unknown[0]!r} has no row of {path} with an item that the run knows")
-    if not histories:
-        raise ValueError(
-            f"{path} holds no item that the run knows; its ids are such as {recommender.catalogue.item_ids[0]}"
-        )
-    users = list(histories) if users is None else [str(user) for user in users]
-    left_out = {"rows": int((~known).sum()), "users": found.n_users - len(histories)}
-    return _ranked(recommender, users, Cases.from_histories([histories[user] for user in users]), k), left_out
-
-
-def _ranked(recommender: Recommender, users: list, cases: Cases, k: int) -> pd.DataFrame:
-    unseen = len(recommender.catalogue) - np.diff(cases.history_matrix(len(recommender.catalogue)).indptr)
-    if k > unseen.min():
-        few = int(unseen.argmin())
-        raise ValueError(
-            f"k must be at most the number of items that a user has not seen: {unseen[few]} for user "
-            f"{str(users[few])!r}, of {len(recommender.catalogue)} in the catalogue, got {k}"
-        )
-    frame = recommender.recommend_cases(cases, k)
-    frame.insert(0, "user", np.asarray(users, dtype=str)[frame.pop("case")])
-    return frame

@@ -1,143 +1,166 @@
-"""Pieces of work that any number of processes, on any number of machines, take from one Optuna journal.
+"""The one engine of whatever takes long: a job is claimed, made, told of, gone on with, and sent to machines here.
 
-A piece is taken under a lock, and its worker holds a lock on the piece for as long as it works. The system gives both
-back when a process ends, however it ends: what a killed worker had taken is free at once, without a clock. Machines
-that share the folder must see each other's file locks (NFS version 4, Lustre mounted with ``flock``), as the store
-needs it too.
+A plan says which jobs are wanted now, in their order; it is asked again as results come in, so that it may grow with
+them. A job is claimed by a lock that its maker holds for as long as it works. The system gives it back when the process
+ends, however it ends: what a killed worker had taken is free at once, without a clock. So any number of processes share
+a plan, on any machines whose file system shows them each other's locks (NFS version 4, Lustre mounted with ``flock``),
+as the store needs it too.
 """
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
+import pandas as pd
+
+from contrec import paths
 from contrec.artifacts.store import locked
+from contrec.checks import positive
 from contrec.files import Damaged, room
+from contrec.study import parallel
+
+POLL = 2.0  # seconds between two looks while others do what is left
+MINUTES = 24 * 60  # of a worker on a cluster
 
 
-class Piece(Protocol):
-    """One piece of work."""
+class Job(Protocol):
+    """One piece of work, which keeps what it makes: a stopped one goes on from there."""
 
-    name: str  # of its result: equal names are the same work
-    label: dict  # what the journal says about it
+    name: str  # fit for a file; of jobs with equal names one is made at a time, the first that is not done
+    place: tuple[str, str]  # row and column in an overview: what is run, and on which data
     done: bool  # whether its result is there
 
+    def make(self) -> None:
+        """Make the result, or find it."""
 
-@dataclass
-class Claim:
-    """A piece that this process has taken, and the trial of it.
-
-    ``value`` is what is told to the journal: NDCG, HR; a claim that ends without one has failed.
-    """
-
-    piece: Piece
-    number: int
-    value: float | None = None
+    def told(self) -> str:
+        """What a finished one has found, in a line."""
 
 
-class Queue:
-    """The journal in a folder, and who works on what.
-
-    Args:
-        folder: of ``optuna.journal`` and of the locks; made if it is not there.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def claimed(self, pieces: Sequence[Piece]) -> Iterator[Claim | None]:
-        """The first piece that is neither done nor taken, for the length of the block; None if there is none."""
-        found = None
-        with room(self.folder), locked(self.folder / "lock"):
-            for piece in pieces:
-                file = None if piece.done else _hold(self.folder / f"{piece.name}.lock")
-                if file is None:
-                    continue
-                if piece.done:  # by a worker that gave it back since we looked
-                    file.close()
-                    continue
-                self._forget(piece.name)
-                trial = self.study.ask()
-                for key, value in {"piece": piece.name, **piece.label}.items():
-                    trial.set_user_attr(key, value)
-                found = Claim(piece, trial.number)
-                break
-        if found is None:
-            yield None
-            return
-        try:
-            yield found
-        finally:
-            with room(self.folder):
-                self._tell(found)
-            file.close()
-
-    @cached_property
-    def study(self):
-        """The Optuna study of the journal; trials carry ``piece`` and its label as user attributes."""
-        import optuna
-
-        return opened(
-            self.folder / "optuna.journal", "sweep", "finished points stay in the store",
-            sampler=optuna.samplers.RandomSampler(seed=0),
-        )  # fmt: skip
-
-    def _forget(self, name: str) -> None:
-        """Say of trials of a piece that nobody holds that they have failed: their worker was killed."""
-        import optuna
-
-        for left in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            if left.user_attrs.get("piece", name) == name:  # killed before it said which: nobody's
-                self.study.tell(left.number, state=optuna.trial.TrialState.FAIL)
-
-    def _tell(self, claim: Claim) -> None:
-        import optuna
-
-        if claim.value is None:
-            self.study.tell(claim.number, state=optuna.trial.TrialState.FAIL)
-        else:
-            self.study.tell(claim.number, claim.value)
+Plan = Callable[[], Sequence[Job]]
 
 
-def opened(path: Path, name: str, kept: str, **settings):
-    """The Optuna study of a journal file, which is made if it is not there.
+@contextmanager
+def claimed(job: Job) -> Iterator[bool]:
+    """Whether this process has the job for the length of the block: it is not done, and nobody else is at it."""
+    folder = paths.artifacts() / "claims"
+    with room(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / f"{job.name}.lock", wait=False) as free:
+        yield free and not job.done
+
+
+def take(job: Job) -> bool:
+    """Make a job, unless it is done or somebody is at it; returns whether it was made."""
+    with claimed(job) as ours:
+        if ours:
+            job.make()
+    return ours
+
+
+def fill(
+    plan: Plan, *, workers: int = 1, progress: bool = False, title: str = "", say: Callable[[str], None] | None = None,
+    seconds: Callable[[Sequence[Job]], Sequence[float]] | None = None,
+) -> None:  # fmt: skip
+    """Make the jobs of a plan that are not done, in its order, until nothing is left to anybody.
 
     Args:
-        kept: what removing the file does, for the message.
+        plan: importable by its name (or a partial of what is) where :func:`submit` sends it away.
+        workers: processes of one thread each, which only make; calls elsewhere share the work.
+        progress, title: a bar, and what it is called.
+        say: gets a line about each job that is done.
+        seconds: what jobs are expected to take, which the bar counts; None: it counts jobs.
 
     Raises:
-        Damaged: if the file is not what Optuna has written.
+        Damaged: if something that jobs need is not as it was made; the others are done then.
+        Exception: the first that a job raises; jobs that have not begun are not begun then.
     """
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
+    from tqdm.auto import tqdm
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    positive("workers", workers)
+    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}" if seconds else None
+    running: dict[Future, Job] = {}
+    elsewhere: set[str] = set()  # jobs that others are at
+    damaged: dict[str, Damaged] = {}
+    expected: dict[str, float] = {}
+    with (
+        tqdm(total=0, desc=title, disable=not progress, bar_format=form) as bar,
+        parallel.processes(workers) as executor,
+    ):
+        while True:
+            left: dict[str, list[Job]] = {}
+            for job in plan():
+                if job.name not in damaged and (job.name in left or not job.done):
+                    left.setdefault(job.name, []).append(job)
+            new = [own[0] for name, own in left.items() if name not in expected]
+            expected |= dict(zip((job.name for job in new), seconds(new) if seconds else [1] * len(new), strict=True))
+            bar.total = bar.n + sum(expected[name] * len(own) for name, own in left.items())
+            taken = {job.name for job in running.values()} | elsewhere
+            for name in [name for name in left if name not in taken][: workers - len(running)]:
+                running[executor.submit(take, left[name][0])] = left[name][0]
+            if not running:
+                if not left:
+                    break
+                time.sleep(POLL)
+                elsewhere.clear()
+                continue
+            ended, _ = wait(running, timeout=POLL if elsewhere else None, return_when=FIRST_COMPLETED)
+            if not ended:
+                elsewhere.clear()  # to look at them again
+            for future in ended:
+                job = running.pop(future)
+                try:
+                    ours = future.result()
+                except Damaged as error:
+                    damaged[job.name] = error
+                    continue
+                if ours or job.done:
+                    bar.set_postfix_str(" on ".join(job.place), refresh=False)
+                    bar.update(expected[job.name])
+                    if say:
+                        say(job.told())
+                else:
+                    elsewhere.add(job.name)
+    if damaged:
+        raise Damaged("; ".join(dict.fromkeys(map(str, damaged.values()))))
+
+
+def submit(plan: Plan, workers: int, *, title: str, cluster: str = "slurm") -> list:
+    """Start ``workers`` workers as jobs of a cluster by submitit and return its jobs; they share the plan.
+
+    Partition, account, GPUs and limits are those of sbatch's own variables (``SBATCH_PARTITION``, ``SBATCH_GRES``,
+    ``SBATCH_TIMELIMIT``, ...), which come before what is set here: one core, a day.
+
+    Args:
+        title: of the jobs, as the cluster lists them.
+        cluster: "slurm", or submitit's "local" (processes here) and "debug" (this process).
+
+    Raises:
+        ValueError: if submitit is not installed.
+    """
     try:
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-        return optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True, **settings
-        )
-    except OSError:
-        raise
-    except Exception as error:  # whatever its replay of a changed line runs into
-        what = " ".join(f"{type(error).__name__} {error}".split())[:100]
-        raise Damaged(f"{path} is damaged ({what}); remove it: {kept}") from error
+        import submitit
+    except ModuleNotFoundError:
+        raise ValueError("jobs of SLURM need submitit: pip install 'contrec[slurm]'") from None
+    positive("workers", workers)
+    executor = submitit.AutoExecutor(folder=paths.artifacts() / "machines", cluster=cluster)
+    executor.update_parameters(name=f"contrec-{title}", cpus_per_task=1, timeout_min=MINUTES)
+    return [executor.submit(fill, plan) for _ in range(workers)]
 
 
-def _hold(path: Path):
-    """The file, locked for as long as it is open, or None where another process (or thread) has it."""
-    file = open(path, "w")  # noqa: SIM115 (closed by whoever gives the piece back)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+def overview(jobs: Sequence[Job]) -> pd.DataFrame:
+    """How many jobs of each kind are done: a row per what is run, a column per data; "not run" for none."""
+    counts: dict[str, dict[str, list[bool]]] = {}
+    for job in jobs:
+        row, column = job.place
+        counts.setdefault(column, {}).setdefault(row, []).append(job.done)
+    shown = {
+        column: {row: f"{sum(done)} of {len(done)}" if any(done) else "not run" for row, done in own.items()}
+        for column, own in counts.items()
+    }
+    order = list(dict.fromkeys(job.place[0] for job in jobs))
+    return pd.DataFrame(shown).reindex(order).fillna("-").rename_axis("what").reset_index()

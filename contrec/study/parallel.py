@@ -8,45 +8,56 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 
-from contrec.bench.harness import one_thread
 from contrec.checks import positive
 
 
-def results(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tuple[tuple, object]]:
-    """Call ``function(*job)`` for each job, begun in their order, and yield each job with its result as it ends.
+@contextmanager
+def processes(workers: int) -> Iterator[Executor]:
+    """An executor of so many processes of one thread each; of 1, calls are made at once, in this process.
 
-    Args:
-        function: importable by its name.
-        workers: processes; 1 calls it here. Models this small lose more to threads than they gain from them (a machine
-            that is busy otherwise makes them ten times slower), so each has one.
-
-    Raises:
-        Exception: the first that a job raises; jobs that have not begun are not begun then.
+    Models this small lose more to threads than they gain from them (a machine that is busy otherwise makes them ten
+    times slower). What is submitted is importable by its name. When the block ends with an error, calls that have not
+    begun are not begun.
     """
     positive("workers", workers)
     if workers == 1:
-        for job in jobs:
-            with one_thread():
-                found = function(*job)
-            yield job, found
+        yield _Here()
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(os.getpid(),)) as pool:
-        running = {pool.submit(function, *job): job for job in jobs}
         try:
-            for done in as_completed(running):
-                yield running[done], done.result()
+            yield pool
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def finished(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tuple]:
-    """As :func:`results`, the jobs alone: what ``function`` makes, it keeps in the store."""
-    return (job for job, _ in results(function, jobs, workers))
+class _Here(Executor):
+    def submit(self, function: Callable, /, *args, **kwargs) -> Future:
+        future = Future()
+        try:
+            with one_thread():
+                future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch inside, the number as it was after."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def end_with(parent: int, seconds: float = 1.0) -> None:

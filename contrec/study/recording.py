@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,28 @@ from contrec.artifacts import provenance, stale
 from contrec.data import DataError
 from contrec.evaluation import Evaluation
 from contrec.files import Damaged
+from contrec.study.config import Config
+from contrec.study.fitting import load_split
 
 NAMES = ("model", "seed")
+
+
+def entry_of(config: Config, more: Mapping | None = None, **fields) -> dict:
+    """The provenance record of a result of a config: settings, data, seeds, and the sizes of the split.
+
+    Args:
+        more: settings that the config does not hold; it stands under "study" beside them.
+        fields: of :func:`contrec.artifacts.provenance.record`, over what is said here.
+    """
+    split = load_split(config)
+    known = {
+        "dataset": f"{config.dataset} {config.source}",
+        "inputs": config.inputs(),
+        "seeds": config.seeds,
+        "rows": {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
+    }
+    about = asdict(config) if more is None else {"study": asdict(config), **more}
+    return provenance.record(about, **known | fields)
 
 
 def write_results(
@@ -26,7 +47,7 @@ def write_results(
         path: of the CSV.
         frame: with columns ``names``, metric, value, low and high; the last three are rounded to six digits.
         kept, names: as in :func:`write_ranks`.
-        entry: from :func:`contrec.artifacts.provenance.record`.
+        entry: from :func:`entry_of`.
 
     Returns:
         The path of the provenance record.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from contrec import paths
 from contrec.artifacts import stale
-from contrec.experiments.baselines.cells import MODELS
+from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.papers.published import published, verdict
 from contrec.study.evaluating import COLUMNS, INSIDE, SEEN
 from contrec.study.recording import read_table
+from contrec.study.settings import MODELS, model_order
 
 METRICS = ("HR@10", "HR@20", "NDCG@10", "NDCG@20")
 # Dataset -> the papers that print a Table 2 row for its files, and their name for it. ContRec's released Beauty files
@@ -39,6 +41,11 @@ def ranking(results: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values("model", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
 
 
+def rates(kept: dict[tuple[str, int], Evaluation]) -> pd.DataFrame:
+    """Metrics of evaluations by model and seed, with 95 % bootstrap intervals, as :func:`ranking` wants them."""
+    return pd.concat([e.to_frame().assign(model=m, seed=s) for (m, s), e in kept.items()], ignore_index=True)
+
+
 def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     """The ranking as a page shows it: a row per model, "value [low, high]" per metric, and the number of seeds."""
     frame = ranking(results)
@@ -62,6 +69,44 @@ def best_first(results: pd.DataFrame) -> pd.DataFrame:
     of = rows.groupby(["model", "recipe"], sort=False)
     wide["seeds"], wide["seed"], wide["run"] = of.seed.nunique(), of.seed.first(), of.run.first()
     return wide.sort_values(metrics, ascending=False, kind="stable").reset_index().rename_axis(columns=None)
+
+
+def paired(
+    kept: dict[tuple[str, int], Evaluation], against: str | None = None, metrics=("HR@10", "NDCG@10")
+) -> pd.DataFrame:
+    """Every model against one, on the same users; a model's seeds are averaged user by user first.
+
+    Args:
+        kept: evaluations by model and seed.
+        against: None takes the best model by the first metric, the oracle and rankings with seen items kept aside.
+
+    Returns:
+        model, against, metric, difference in percentage points (model minus ``against``), low, high and p by paired
+        bootstrap.
+    """
+    by_model: dict[str, list[Evaluation]] = {}
+    for (name, _), evaluation in kept.items():
+        by_model.setdefault(name, []).append(evaluation)
+    if against is None:
+        mean = {name: np.mean([e.metrics()[metrics[0]] for e in own]) for name, own in by_model.items()}
+        against = max((name for name in mean if name != "oracle" and "/seen-kept" not in name), key=mean.get)
+    rows = []
+    for name, own in by_model.items():
+        if name != against and own[0].exclude_seen == by_model[against][0].exclude_seen:
+            for metric in metrics:
+                found = paired_bootstrap(own, by_model[against], metric)
+                row = {"model": name, "against": against, "metric": metric}
+                rows.append(row | {column: found[column] for column in ("difference", "low", "high", "p")})
+    return pd.DataFrame(rows)
+
+
+def spread(results_: pd.DataFrame, metric: str = "HR@10") -> pd.DataFrame:
+    """Two deviations that must not be mixed: over users (sampling), and over training seeds where there are several."""
+    own = results_[results_.metric == metric]
+    sampling = ((own.high - own.low) / 3.92).groupby(own.model, sort=False).mean()
+    training = own.groupby("model", sort=False)["value"].agg(["mean", "std", "count"])
+    frame = training.assign(sampling=sampling).reset_index()
+    return frame.rename(columns={"mean": metric, "std": "s.d. of training", "count": "n", "sampling": "s.d. of users"})
 
 
 def reproduced() -> pd.DataFrame:
@@ -155,7 +200,7 @@ def comparison(
     recipes = {m.split()[0] for m in own.model if " " in m}
     names = [*own.model, *shown.model, *(m for p in papers for m in printed[p] if m not in recipes)]
     rows = []
-    for model in sorted(dict.fromkeys(names), key=lambda m: MODELS.index(m) if m in MODELS else len(MODELS)):
+    for model in sorted(dict.fromkeys(names), key=model_order):
         row = {"model": model, **{f"published, {p}": _number(printed[p].get(model), "-") for p in papers}}
         mine = own[own.model == model]
         row["reproduced"] = _number(mine.value.mean() if len(mine) else None, "not run")
@@ -172,6 +217,24 @@ def comparison(
             row[f"this run ({run_dataset or dataset})"] = _number(value.mean() if len(value) else None, "not run")
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def baselines_in_words(dataset: str, source: str, split: str, metric: str = "HR@10") -> str:
+    """How many of a dataset's printed baselines reach more, or less, here than is printed: one sentence."""
+    own, table = ranking(_recorded(dataset, source, split)), comparison(dataset, source, split, metric)
+    own = own[(own.metric == metric) & own.model.isin(MODELS)]
+    if "verdict" not in table or not len(own):
+        return f"Baselines recorded on {dataset}, {split}: {'not run' if not len(own) else 'none is printed'}."
+    counts = table[table.model.isin(MODELS)].verdict.value_counts()
+    above, below, within, left = (counts.get(word, 0) for word in ("above", "below", "within", "not run"))
+    best, (first, *_) = own.loc[own.value.idxmax()], _papers(dataset, split)
+    printed = _printed(TABLES[split][first], dataset, metric).get(first)
+    return (
+        f"Recorded on {dataset}: of the printed baselines {above} reach more here than is printed, {below} less, "
+        f"{within} lie within noise of it, {left} were not run; "
+        f"the best, {best.model}, reaches {metric} {best.value:.4f}"
+        + (f" where {printed:.4f} is printed for {first} itself." if printed else ".")
+    )
 
 
 def _number(value: float | None, missing: str) -> str:

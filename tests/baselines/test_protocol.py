@@ -5,9 +5,10 @@ import pytest
 
 from contrec import baselines, data
 from contrec.baselines import REGISTRY, make
-from contrec.data.interactions import Cases, DataError
+from contrec.checks import DataError
+from contrec.data.interactions import Cases
 from contrec.evaluation import evaluate
-from contrec.experiments.baselines import search
+from contrec.study import settings
 from tests.baselines.test_floors import make_split
 
 ALL = [name for name in REGISTRY if name != "oracle"]
@@ -15,9 +16,9 @@ LEARNED = [name for name in ALL if isinstance(make(name), baselines.Learned)]
 
 
 def small(name):
-    settings, _ = search.chosen(name, "planted", "tiny")
+    own, _ = settings.chosen(name, "planted", "tiny")
     short = {"epochs": 2} if name in LEARNED or name == "lightgcn" else {}
-    return make(name, **settings | ({"dim": 8} if "dim" in settings else {}) | short)
+    return make(name, **own | ({"dim": 8} if "dim" in own else {}) | short)
 
 
 def sequences(seed=5, n=60):
@@ -84,11 +85,11 @@ def test_item_numbers_mean_nothing(name):
     rng = np.random.default_rng(1)
     rows = [(rng.integers(40) + np.arange(9)) % 40 for _ in range(200)]
     names = rng.permutation(40)
-    settings, _ = search.chosen(name, "planted", "tiny")
+    chosen, _ = settings.chosen(name, "planted", "tiny")
     value = []
     for own in (rows, [names[s] for s in rows]):
         made = make_split(own, 40, hold=2)
-        value.append(evaluate(make(name, **settings).fit(made, seed=0), made.test).metrics()["NDCG@10"])
+        value.append(evaluate(make(name, **chosen).fit(made, seed=0), made.test).metrics()["NDCG@10"])
     exact = name not in LEARNED and name not in ("lightgcn", "puresvd")
     assert value[0] == pytest.approx(value[1], abs=1e-6 if exact else 0.15)
     if name in ("transitions", "gru4rec", "sasrec", "ssd4rec"):

@@ -11,8 +11,8 @@ import pytest
 from contrec import paths
 from contrec.data import DataError, amazon, download, load, split
 from contrec.data.archives import Record
+from contrec.data.cases import take
 from contrec.data.sources import SOURCES, Source
-from contrec.data.splits import take
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from contrec.data import DataError, load, split
+from contrec.data.cases import cases_inside, offsets, time_point
 from contrec.data.core import build
 from contrec.data.facets import make_catalogue
-from contrec.data.splits import offsets, time_point, training_cases
 
 
 def toy(users, times, items=None):
@@ -156,20 +156,20 @@ def test_unknown_words_are_refused():
 
 def test_training_prefixes_are_the_last_ten():
     interactions, _ = toy([0] * 15 + [1] * 3 + [2] * 2, range(20))
-    cases = training_cases(interactions)
+    cases = cases_inside(interactions)
     assert cases.target.tolist() == [*range(5, 15), 17]
     assert cases.history(0).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_released_training_cases_by_hand():
     interactions, _ = toy([0] * 24 + [1] * 5 + [2] * 2, range(31))
-    cases = training_cases(interactions, "released")
+    cases = cases_inside(interactions, "released")
     # 24 rows: min(24 - 20, 10) = 4 windows of 20 moving back; 5 rows: suffixes of 5, 4 and 3 with one target
     assert cases.target.tolist() == [23, 22, 21, 20, 28, 28, 28]
     assert cases.lengths.tolist() == [19] * 4 + [4, 3, 2]
     assert cases.history(0).tolist() == list(range(4, 23))
     assert cases.history(6).tolist() == [26, 27]
-    assert len(training_cases(toy([0] * 60, range(60))[0], "released", 20)) == 20
+    assert len(cases_inside(toy([0] * 60, range(60))[0], "released", 20)) == 20
 
 
 def test_every_count_by_hand():

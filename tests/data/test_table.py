@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from contrec.data import DataError, inputs, load, split, splits, table
+from contrec.data import DataError, cases, inputs, load, split, table
 from contrec.data.table import contents, files
 from contrec.data.table.delimited import open_text
 
@@ -101,22 +101,22 @@ def test_times_are_sorted_in_full_and_shown_in_seconds(tmp_path):
     assert interactions.item_ids.tolist() == ["d", "b", "c", "a"]
     assert interactions.timestamp.tolist() == [1714521600] * 4
     assert interactions.nanosecond.tolist() == [100_000_000, 250_000_000, 250_000_001, 900_000_000]
-    assert not splits.tied_rows(interactions).any()
-    train, validation, test = splits.time_point(interactions, (0.5, 0.75))
+    assert not cases.tied_rows(interactions).any()
+    train, validation, test = cases.time_point(interactions, (0.5, 0.75))
     assert (train.tolist(), validation.tolist(), test.tolist()) == ([0, 1], [2], [3])
-    assert splits.take(interactions, test).nanosecond.tolist() == [900_000_000]
+    assert cases.take(interactions, test).nanosecond.tolist() == [900_000_000]
 
 
 def test_whole_seconds_carry_no_nanoseconds(tmp_path):
     rows = "".join(f"ann,{item},2024-05-01T00:00:00.000\n" for item in "abc")
     interactions, _ = load("table", path=write(tmp_path, "user,item,timestamp\n" + rows))
-    assert interactions.nanosecond is None and splits.tied_rows(interactions).all()
+    assert interactions.nanosecond is None and cases.tied_rows(interactions).all()
 
 
 def test_a_cut_of_time_between_users_is_in_full_order(tmp_path):
     rows = "".join(f"u{n % 3},i{n},1600000000.{99 - n}\n" for n in range(12))  # one second: the last row is the first
     interactions, _ = load("table", path=write(tmp_path, "user,item,timestamp\n" + rows))
-    train, _, test = splits.time_point(interactions, (0.5, 0.75))
+    train, _, test = cases.time_point(interactions, (0.5, 0.75))
     items = lambda rows: {interactions.item_ids[i] for i in interactions.item[rows]}  # noqa: E731
     assert items(train) == {f"i{n}" for n in range(6, 12)} and items(test) == {"i0", "i1", "i2"}
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contrec.evaluation import Evaluation, paired_bootstrap, significance, unpaired_bootstrap
+from contrec.evaluation import Evaluation, bootstrap, paired_bootstrap, unpaired_bootstrap
 
 
 def evaluation(hits, user=None, exclude_seen=True):
@@ -14,7 +14,7 @@ def test_a_clear_difference_is_found_in_points():
     rng = np.random.default_rng(0)
     easy = rng.random(2000)
     result = paired_bootstrap(evaluation(easy < 0.30), evaluation(easy < 0.20), "HR@10", n_boot=2000)
-    low, high = result["interval"]
+    low, high = result["low"], result["high"]
     assert result["difference"] == pytest.approx(10, abs=1.5) and 0 < low < result["difference"] < high
     assert result["p"] == pytest.approx(2 / 2001) and result["n_users"] == 2000
     # paired: only the 10 % that differ add spread, so the s.d. is sqrt(.1 * .9 / n), not that of two samples
@@ -40,14 +40,14 @@ def test_swapping_the_models_changes_the_sign_only():
     a, b = (evaluation(rng.random(500) < p) for p in (0.3, 0.2))
     x, y = paired_bootstrap(a, b, "HR@10", n_boot=500), paired_bootstrap(b, a, "HR@10", n_boot=500)
     assert x["difference"] == -y["difference"] and x["p"] == y["p"]
-    assert x["interval"] == pytest.approx((-y["interval"][1], -y["interval"][0]))
+    assert (x["low"], x["high"]) == pytest.approx((-y["high"], -y["low"]))
 
 
 def test_cases_in_another_order_are_matched_by_user():
     hits = np.arange(50) % 2 == 0
     order = np.random.default_rng(3).permutation(50)
     result = paired_bootstrap(evaluation(hits), evaluation(hits[order], order), "HR@10", n_boot=100)
-    assert result["difference"] == 0 and result["interval"] == (0, 0)
+    assert result["difference"] == 0 and (result["low"], result["high"]) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -67,23 +67,23 @@ def test_groups_of_different_people_are_drawn_apart():
     rng = np.random.default_rng(3)
     a, b = evaluation(rng.random(400) < 0.30), evaluation(rng.random(4000) < 0.20)
     found = unpaired_bootstrap(a, b, "HR@10", n_boot=2000)
-    low, high = found["interval"]
+    low, high = found["low"], found["high"]
     assert found["difference"] == pytest.approx(100 * (a.metrics()["HR@10"] - b.metrics()["HR@10"]))
     # two samples: the variances add up, sqrt(.3 * .7 / 400 + .2 * .8 / 4000)
     assert high - low == pytest.approx(100 * 2 * 1.96 * np.sqrt(0.21 / 400 + 0.16 / 4000), rel=0.1)
     assert low < found["difference"] < high and found["n_users"] == (400, 4000)
     back = unpaired_bootstrap([b, b], a, "HR@10")  # two equal seeds say no more than one
     assert back["difference"] == pytest.approx(-found["difference"])
-    assert back["interval"] == pytest.approx((-high, -low), abs=0.75)  # Monte Carlo, in steps of .25 points
+    assert (back["low"], back["high"]) == pytest.approx((-high, -low), abs=0.75)  # Monte Carlo, in steps of .25 points
 
 
 def test_draws_that_are_kept_are_those_that_are_not(monkeypatch):
     values = np.random.default_rng(1).normal(size=(40, 3))
-    kept = significance.bootstrap_means(values, 50, seed=4)
-    np.testing.assert_array_equal(significance.bootstrap_means(values, 50, seed=4), kept)  # a second time
-    monkeypatch.setattr(significance, "KEPT", 0)
-    np.testing.assert_array_equal(significance.bootstrap_means(values, 50, seed=4), kept)
-    assert not np.array_equal(significance.bootstrap_means(values, 50, seed=5), kept)
+    kept = bootstrap.bootstrap_means(values, 50, seed=4)
+    np.testing.assert_array_equal(bootstrap.bootstrap_means(values, 50, seed=4), kept)  # a second time
+    monkeypatch.setattr(bootstrap, "KEPT", 0)
+    np.testing.assert_array_equal(bootstrap.bootstrap_means(values, 50, seed=4), kept)
+    assert not np.array_equal(bootstrap.bootstrap_means(values, 50, seed=5), kept)
 
 
 def drawn(values, n_boot, seed):
@@ -114,7 +114,7 @@ def test_a_comparison_is_the_plain_bootstrap_written_out(close):
         tail = min((draws < 0).sum(), (draws > 0).sum())
         assert 3 < tail < 147 and (np.abs(draws) < 1).sum() > 3  # else p would say little of how it is made
         assert found["difference"] == pytest.approx(difference.mean())
-        assert found["interval"] == pytest.approx(np.percentile(draws, (2.5, 97.5)))
+        assert (found["low"], found["high"]) == pytest.approx(np.percentile(draws, (2.5, 97.5)))
         assert found["p"] == pytest.approx(2 * (tail + 1) / 301)
 
 
@@ -122,16 +122,16 @@ def test_two_groups_have_streams_of_their_own(close):
     for seed in (0, 3):
         found = unpaired_bootstrap(*close, "NDCG@10", n_boot=300, seed=seed)
         one, other = (drawn(gains(e), 300, s) for e, s in zip(close, (seed, seed + 1)))
-        assert found["interval"] == pytest.approx(np.percentile(one - other, (2.5, 97.5)))
+        assert (found["low"], found["high"]) == pytest.approx(np.percentile(one - other, (2.5, 97.5)))
 
 
 def test_unless_told_otherwise_draws_are_as_many_as_said(close):
     assert paired_bootstrap(*close, "HR@10") == paired_bootstrap(*close, "HR@10", n_boot=10_000, seed=0)
     assert unpaired_bootstrap(*close, "HR@10") == unpaired_bootstrap(*close, "HR@10", n_boot=10_000, seed=0)
     values = gains(close[0])[:, None]
-    means = significance.bootstrap_means(values)
+    means = bootstrap.bootstrap_means(values)
     np.testing.assert_allclose(means[:, 0], drawn(values[:, 0], 1000, 0))
-    np.testing.assert_array_equal(means, significance.bootstrap_means(values, 1000, 0))
+    np.testing.assert_array_equal(means, bootstrap.bootstrap_means(values, 1000, 0))
 
 
 def test_what_differs_between_two_sets_of_users_is_told_in_numbers():

@@ -21,7 +21,7 @@ from contrec.experiments.ablation.arms import ARMS, RELEASED, arm_table, arms, e
 from contrec.experiments.ablation.tables import ablation_table, compared, headline, holm, printed
 from contrec.papers.published import published
 from contrec.study import config as recipes
-from contrec.study import evaluating, finished, fitting
+from contrec.study import evaluating, finished, fitting, jobs
 from contrec.study.config import MODELS, RECIPES, Config
 from contrec.study.recording import write_ranks
 
@@ -258,8 +258,8 @@ def world(planted_split, tmp_path_factory):
 def filled(world):
     """Full, without mask, from gold text, and pi = 0, which needs no run of its own."""
     (full,) = cells.studies(["planted"])
-    wanted, said = cells.cells(full, ["no-mask", "gold", "no-text-bonus"]), []
-    assert set(cells.overview(wanted)["planted deftrec paper"]) == {"not run"}
+    wanted, said = cells.of(full, ["no-mask", "gold", "no-text-bonus"]), []
+    assert set(jobs.overview(wanted)["planted deftrec paper"]) == {"not run"}
     cells.fill(wanted, say=said.append)
     return wanted, said
 
@@ -268,7 +268,7 @@ def test_full_models_first_then_the_cheapest_and_shared_ones_for_nothing(filled)
     wanted, said = filled
     assert [line.split()[3] for line in said] == ["full", "gold", "no-mask"]
     assert all(cell.done for cell in wanted)
-    assert set(cells.overview(wanted)["planted deftrec paper"]) == {"1 of 1"}
+    assert set(jobs.overview(wanted)["planted deftrec paper"]) == {"1 of 1"}
     by_name = {cell.arm.name: cell for cell in wanted}
     assert by_name["no-text-bonus"].folder == by_name["full"].folder
     assert by_name["no-text-bonus"].kept[0].endswith("/no-text-bonus")
@@ -283,7 +283,7 @@ def test_full_models_first_then_the_cheapest_and_shared_ones_for_nothing(filled)
 
 def test_every_arm_is_known_once_before_any_is_run_again(world):
     (full,) = cells.studies(["planted"], seeds=(8, 7))  # which nothing else here has run
-    todo = [(cell.seed, cell.arm.name) for cell, _ in cells.jobs(cells.cells(full, ["no-mask", "gold"]))]
+    todo = [(cell.seed, cell.arm.name) for cell in cells.in_order(cells.of(full, ["no-mask", "gold"]))]
     assert todo == [(seed, name) for seed in (8, 7) for name in ("full", "gold", "no-mask")]
 
 
@@ -291,7 +291,7 @@ def test_nothing_is_run_twice(filled, monkeypatch):
     for place, name in ((fitting.Recommender, "fit"), (evaluating, "evaluate"), (fitting.embeddings, "make")):
         monkeypatch.setattr(place, name, None)  # would fail if it were called
     cells.fill(filled[0])
-    cells.make(filled[0][0])
+    filled[0][0].make()
 
 
 def test_a_later_whole_evaluation_takes_the_place_of_the_first(filled):
@@ -323,12 +323,10 @@ def test_records_hold_every_arm_and_what_comparisons_need(filled, tmp_path, monk
 
 def test_the_command_fills_shows_and_records(filled, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paths, "reproduced", lambda: tmp_path)
-    monkeypatch.setattr(cells, "make", None)  # all is there
-    assert cli.main("study --ablation --arms no-mask,gold --record".split()) == 0
+    monkeypatch.setattr(cells.ArmCell, "make", None)  # all is there
+    assert cli.main("fill ablation --arms no-mask,gold --record".split()) == 0
     said = capsys.readouterr().out
     assert re.search("no-mask +1 of 1", said) and "_deftrec_paper_ablation.json" in said
-    assert cli.main("study --arms gold".split()) == 2
-    assert "--arms belongs to --ablation" in capsys.readouterr().err
 
 
 KILLED = """
@@ -338,7 +336,7 @@ from contrec.study import config, fitting
 config.PRESETS["tiny"] = {settings}
 split = data.split(*data.load("planted", n_users=80, n_items=64))
 fitting._split = lambda *_: split
-ablation.fill(ablation.cells(*ablation.studies(["planted"]), ["no-mask"])[1:])
+cells.fill(cells.of(*cells.studies(["planted"]), ["no-mask"])[1:])
 """
 
 
@@ -346,7 +344,7 @@ def test_a_stopped_fill_goes_on(world, tmp_path, monkeypatch):
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
     settings = SMALL | {"training.epochs": 4, "training.patience": 4}
     monkeypatch.setitem(recipes.PRESETS, "tiny", settings)
-    (cell,) = cells.cells(*cells.studies(["planted"]), ["no-mask"])[1:]
+    (cell,) = cells.of(*cells.studies(["planted"]), ["no-mask"])[1:]
     name = evaluating.run_name(cell.config, 0)
     process = subprocess.Popen([sys.executable, "-c", KILLED.format(settings=settings)])
     path = tmp_path / "recommender" / f".{name}.unfinished/checkpoints/last/history.json"

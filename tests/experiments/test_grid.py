@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from contrec import baselines
-from contrec.experiments.baselines import cells, search
-from contrec.experiments.baselines.cells import Cell
-from contrec.study import evaluating, fitting, parallel
+from contrec.experiments.baselines import cells
+from contrec.experiments.baselines.cells import BaselineCell
+from contrec.study import evaluating, fitting, jobs, settings, tables
 
 PLANTED = ("planted", "planted", "leave_one_out")
 
@@ -23,40 +23,40 @@ def world(planted_split, tmp_path, monkeypatch):
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setattr(fitting, "_split", lambda *_: planted_split)
     monkeypatch.setattr(cells.paths, "reproduced", lambda: tmp_path / "reproduced")
-    monkeypatch.setattr(search, "_recorded", lambda: pd.DataFrame(columns=["model", "settings", search.METRIC]))
+    monkeypatch.setattr(settings, "recorded", lambda: pd.DataFrame(columns=["model", "settings", settings.METRIC]))
     monkeypatch.setattr(cells, "WANTED", {PLANTED: (("popularity", "ease", "sasrec"), (0, 1))})
-    monkeypatch.setitem(search.ELSEWHERE, ("sasrec", "planted"), ({"dim": 8, "epochs": 2}, "this test"))
+    monkeypatch.setitem(settings.ELSEWHERE, ("sasrec", "planted"), ({"dim": 8, "epochs": 2}, "this test"))
     return monkeypatch
 
 
 def test_wanted_cells_have_models_and_seeds_once():
-    wanted = cells.cells()
+    wanted = cells.select()
     assert len(set(wanted)) == len(wanted)
     assert {c.model for c in wanted} | {"oracle"} == set(cells.MODELS) == set(baselines.REGISTRY)
     assert {c.seed for c in wanted if c.model == "ease"} == {0}
     lastfm = [c for c in wanted if c.dataset == "lastfm" and c.split == "leave_one_out" and c.model == "sasrec"]
     assert [c.seed for c in lastfm] == [0, 1, 2]
-    assert set(cells.GUESS) == set(cells.MODELS) and {c.dataset for c in wanted} <= set(cells.SIZES)
+    assert set(cells.GUESS) == set(cells.MODELS) and {c.dataset for c in wanted} <= set(settings.SIZES)
     with pytest.raises(ValueError, match="dataset must be one of 'lastfm', .*got 'netflix'"):
-        cells.cells(datasets=["netflix"])
+        cells.select(datasets=["netflix"])
     with pytest.raises(ValueError, match="model must be one of .*; did you mean 'ease'"):
-        cells.cells(models=["popularity", "eas"])  # one good name hides no bad one
+        cells.select(models=["popularity", "eas"])  # one good name hides no bad one
     with pytest.raises(ValueError, match="no wanted cell has dataset in .*, model in"):
-        cells.cells(datasets=["lastfm"], models=["repeat_history"])
+        cells.select(datasets=["lastfm"], models=["repeat_history"])
 
 
 def test_cells_are_made_cheapest_first_and_once(world):
-    wanted, said = cells.cells(), []
+    wanted, said = cells.select(), []
     assert [c.model for c in wanted] == ["popularity", "ease", "sasrec", "sasrec"]
-    before = cells.overview(wanted)
+    before = jobs.overview(wanted)
     assert list(before["planted leave_one_out"]) == ["not run"] * 3
-    with pytest.raises(ValueError, match="contrec study --grid --datasets planted runs them"):
+    with pytest.raises(ValueError, match="contrec fill baselines --datasets planted runs them"):
         cells.results(wanted)
     cells.fill(wanted[:2], say=said.append)
-    assert cells.overview(wanted).set_index("model")["planted leave_one_out"]["ease"] == "1 of 1"
+    assert jobs.overview(wanted).set_index("what")["planted leave_one_out"]["ease"] == "1 of 1"
     cells.fill(wanted, say=said.append)
     assert [line.split()[2] for line in said] == ["popularity", "ease", "sasrec", "sasrec"]
-    world.setattr(cells, "make", None)  # would fail if it were called
+    world.setattr(evaluating, "floor", None)  # would fail if it were called
     cells.fill(wanted)
     frame = cells.results(wanted)
     assert list(frame.columns) == evaluating.COLUMNS and len(frame) == 16 and frame.value.between(0, 1).all()
@@ -64,26 +64,26 @@ def test_cells_are_made_cheapest_first_and_once(world):
 
 
 def test_settings_are_part_of_a_cell(world):
-    cell = Cell(*PLANTED, "sasrec", 0)
+    cell = BaselineCell(*PLANTED, "sasrec", 0)
     name = cell.folder
-    world.setitem(search.ELSEWHERE, ("sasrec", "planted"), ({"dim": 16, "epochs": 2}, "this test"))
+    world.setitem(settings.ELSEWHERE, ("sasrec", "planted"), ({"dim": 16, "epochs": 2}, "this test"))
     assert cell.folder != name
-    cells.make(cell)
+    cell.make()
     about = json.loads((cell.folder / "about.json").read_text())
     assert about["settings"] == {"dim": 16, "epochs": 2} and about["source"] == "this test"
     assert about["epochs"] == 2 and not (cell.folder / "checkpoints").exists()
 
 
 def test_what_is_left_is_estimated_from_what_was_run(world):
-    wanted = cells.cells()
-    assert cells.estimates(wanted)[wanted[2]] == pytest.approx(cells.GUESS["sasrec"] * cells.SIZES["planted"])
+    wanted = cells.select()
+    assert cells.estimates(wanted)[2] == pytest.approx(cells.GUESS["sasrec"] * settings.SIZES["planted"])
     cells.fill(wanted[:3])
     took = json.loads((wanted[2].folder / "about.json").read_text())["seconds, with test"]
-    assert cells.estimates(wanted)[wanted[3]] == pytest.approx(took)
+    assert cells.estimates(wanted)[3] == pytest.approx(took)
 
 
 def test_records_hold_what_intervals_and_comparisons_need(world, tmp_path):
-    wanted = cells.cells()
+    wanted = cells.select()
     cells.fill(wanted)
     (path,) = cells.record(wanted)
     csv = path.with_suffix(".csv")
@@ -97,21 +97,21 @@ def test_records_hold_what_intervals_and_comparisons_need(world, tmp_path):
 
 
 def test_paired_differences_average_a_models_seeds(world):
-    wanted = cells.cells()
+    wanted = cells.select()
     cells.fill(wanted)
     kept = cells.evaluations(wanted)
-    table = cells.paired(kept, "ease", metrics=("HR@10",)).set_index("model")
+    table = tables.paired(kept, "ease", metrics=("HR@10",)).set_index("model")
     mean = np.mean([kept["sasrec", s].metrics()["HR@10"] for s in (0, 1)])
     assert table.difference["sasrec"] == pytest.approx(100 * (mean - kept["ease", 0].metrics()["HR@10"]))
     best = max((c.model for c in wanted), key=lambda m: kept[m, 0].metrics()["HR@10"])
-    assert set(cells.paired(kept).against) == {best}
+    assert set(tables.paired(kept).against) == {best}
     assert table.low["sasrec"] <= table.difference["sasrec"] <= table.high["sasrec"] and "ease" not in table.index
 
 
 def test_two_deviations_are_kept_apart(world):
-    wanted = cells.cells()
+    wanted = cells.select()
     cells.fill(wanted)
-    frame = cells.spread(cells.results(wanted)).set_index("model")
+    frame = tables.spread(cells.results(wanted)).set_index("model")
     assert np.isnan(frame["s.d. of training"]["ease"]) and frame.n["sasrec"] == 2
     own = cells.results(wanted)
     own = own[(own.model == "sasrec") & (own.metric == "HR@10")]
@@ -122,10 +122,10 @@ def test_two_deviations_are_kept_apart(world):
 def test_seen_items_are_kept_too_where_targets_repeat(world, planted_split):
     from dataclasses import replace
 
-    cell = Cell(*PLANTED, "popularity", 0)
+    cell = BaselineCell(*PLANTED, "popularity", 0)
     again = replace(planted_split, counts={**planted_split.counts, "repeated_targets": 40})
     world.setattr(fitting, "_split", lambda *_: again)
-    cells.make(cell)
+    cell.make()
     kept = evaluating.kept_evaluations(cell.folder)
     assert list(kept) == ["popularity", "popularity/seen-kept"]
     assert kept["popularity"].exclude_seen and not kept["popularity/seen-kept"].exclude_seen
@@ -134,17 +134,17 @@ def test_seen_items_are_kept_too_where_targets_repeat(world, planted_split):
 KILLED = """
 import pandas as pd
 from contrec.experiments.baselines import cells
-from contrec.experiments.baselines import search
-search._recorded = lambda: pd.DataFrame(columns=["model", "settings", search.METRIC])
-search.ELSEWHERE["sasrec", "planted"] = ({"dim": 16, "epochs": 40, "patience": 40}, "this test")
-grid.make(grid.Cell("planted", "planted", "leave_one_out", "sasrec", 0))
+from contrec.study import settings
+settings.recorded = lambda: pd.DataFrame(columns=["model", "settings", settings.METRIC])
+settings.ELSEWHERE["sasrec", "planted"] = ({"dim": 16, "epochs": 40, "patience": 40}, "this test")
+cells.BaselineCell("planted", "planted", "leave_one_out", "sasrec", 0).make()
 """
 
 
 def test_a_killed_cell_goes_on_from_its_checkpoint_to_the_same_ranks(tmp_path, monkeypatch):
-    monkeypatch.setattr(search, "_recorded", lambda: pd.DataFrame(columns=["model", "settings", search.METRIC]))
-    monkeypatch.setitem(search.ELSEWHERE, ("sasrec", "planted"), ({"dim": 16, "epochs": 40, "patience": 40}, ""))
-    cell, ranks = Cell(*PLANTED, "sasrec", 0), {}
+    monkeypatch.setattr(settings, "recorded", lambda: pd.DataFrame(columns=["model", "settings", settings.METRIC]))
+    monkeypatch.setitem(settings.ELSEWHERE, ("sasrec", "planted"), ({"dim": 16, "epochs": 40, "patience": 40}, ""))
+    cell, ranks = BaselineCell(*PLANTED, "sasrec", 0), {}
     for name in ("killed", "whole"):
         monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / name))
         if name == "killed":
@@ -155,23 +155,6 @@ def test_a_killed_cell_goes_on_from_its_checkpoint_to_the_same_ranks(tmp_path, m
             process.send_signal(signal.SIGKILL)
             process.wait()
             assert 0 < len(json.loads(path.read_text())) < 40 and not cell.done
-        cells.make(cell)
+        cell.make()
         ranks[name] = evaluating.kept_evaluations(cell.folder)["sasrec"].ranks
     assert np.array_equal(ranks["killed"], ranks["whole"])
-
-
-def test_jobs_of_several_processes_all_end(tmp_path):
-    done = list(parallel.finished(_touch, [(str(tmp_path / str(n)),) for n in range(5)], 2))
-    assert sorted(p.name for p in tmp_path.iterdir()) == list("01234") and len(done) == 5
-    with pytest.raises(ZeroDivisionError):
-        list(parallel.finished(_fail, [(0,), (0,)], 2))
-    with pytest.raises(ValueError, match="workers must be"):
-        list(parallel.finished(_touch, [], 0))
-
-
-def _touch(path: str) -> None:
-    open(path, "w").close()
-
-
-def _fail(x: int) -> float:
-    return 1 / x

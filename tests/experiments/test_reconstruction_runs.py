@@ -11,7 +11,7 @@ import pytest
 from contrec.data import planted
 from contrec.experiments.reconstruction import runs as study
 from contrec.experiments.reconstruction.peers import Budget
-from contrec.study import Config
+from contrec.study.config import Config
 
 REAL, REAL_RATES = dict(study.BUDGETS), dict(study.RATES)
 FAMILIES = ("vq", "sigma_vae", "diffusion")
@@ -56,7 +56,7 @@ def test_what_is_compared_where_nothing_is_said(config):
 
 
 def test_nothing_is_run_twice(frame, config, monkeypatch):
-    monkeypatch.setattr(study.reconstruction, "run", None)
+    monkeypatch.setattr(study.peers, "run", None)
     again = study.compare(config, ["truth"], families=FAMILIES)
     pd.testing.assert_frame_equal(again, frame)
 
@@ -67,7 +67,7 @@ def test_more_processes_give_the_same(frame, config, monkeypatch, tmp_path):
     monkeypatch.setattr(study, "BUDGETS", dict(REAL))  # a child process knows the real one only
     monkeypatch.setattr(study, "RATES", REAL_RATES)
     with monkeypatch.context() as patch:
-        patch.setattr(study.reconstruction, "run", None)  # here nothing is run
+        patch.setattr(study.peers, "run", None)  # here nothing is run
         two = study.compare(one, ["truth"], families=("diffusion",), workers=2)
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / "alone"))
     alone = study.compare(one, ["truth"], families=("diffusion",))
@@ -91,6 +91,31 @@ def test_a_verdict_wants_more_than_two_standard_deviations():
 
     words = [study.verdicts(curves(*c), (16,))["claim"].item() for c in ((1, 0.5, 0.01), (0.5, 1, 0.01), (1, 0.9, 0.1))]
     assert words == ["holds", "does not hold", "open"]
+
+
+def test_recorded_comparisons_are_read_and_told(frame, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(study.paths, "reproduced", lambda: tmp_path)
+    assert study.verdict_table(study.recorded()).iloc[0, 0] == "not run"
+    study.record(config, frame, ["truth"])
+    table = study.verdict_table(found := study.recorded())
+    assert list(found) == ["planted"] and list(table.index) == [4, 8] and list(table.columns) == [("planted", "truth")]
+    own = study.verdicts(frame, (4, 8))
+    assert table.iloc[0, 0].startswith(f"{own['difference'][0]:+.3f} ± ") and table.iloc[0, 0].endswith(own["claim"][0])
+
+
+def test_the_claim_is_told_in_words():
+    def curve(decoder, mse):
+        rows = [("truth", decoder, seed, rate, mse + 0.001 * seed) for seed in (0, 1) for rate in (4, 8)]
+        values = {"cosine": 0, "overlap": 0, "HR@10": 0}
+        return pd.DataFrame(rows, columns=["inputs", "decoder", "seed", "rate_bits", "mse"]).assign(**values)
+
+    good = pd.concat([curve("vq", 0.9), curve("sigma_vae", 0.5)])
+    assert study.said(good, (4, 8), "here") == (
+        "here: the best continuous model keeps more than the best quantizer in 2 of 2 comparisons (open: 0); mostly it "
+        "is sigma_vae. The σ-VAE keeps more in 2 of the 2 that it reaches."
+    )
+    bad = pd.concat([curve("vq", 0.1), curve("sigma_vae", 0.5)])
+    assert "in 0 of 2 comparisons (open: 0). The σ-VAE keeps more in 0 of the 2" in study.said(bad, (4, 8), "here")
 
 
 def test_truth_of_a_single_gaussian_is_the_textbook(world, config, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from contrec import baselines
 from contrec.experiments.baselines import search
 from contrec.files import Damaged, DiskFull
-from contrec.study import evaluating, fitting
+from contrec.study import evaluating, fitting, settings
 
 SPACE = {"puresvd": {"dim": (2, 16)}, "ease": {"ridge": (5.0, 2000.0)}}
 
@@ -18,11 +18,12 @@ SPACE = {"puresvd": {"dim": (2, 16)}, "ease": {"ridge": (5.0, 2000.0)}}
 def world(planted_split, tmp_path, monkeypatch):
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
     monkeypatch.setattr(fitting, "_split", lambda *_: planted_split)
-    monkeypatch.setattr(search, "WHERE", {"dataset": "planted", "source": "planted", "preset": "tiny"})
-    monkeypatch.setattr(search, "SPACES", SPACE)
-    search._recorded.cache_clear()
+    for module in (search, settings):
+        monkeypatch.setattr(module, "WHERE", {"dataset": "planted", "source": "planted", "preset": "tiny"})
+        monkeypatch.setattr(module, "SPACES", SPACE)
+    settings.recorded.cache_clear()
     yield monkeypatch
-    search._recorded.cache_clear()
+    settings.recorded.cache_clear()
 
 
 def test_a_stopped_search_goes_on_to_the_same_trials(world, tmp_path):
@@ -89,14 +90,14 @@ def test_the_best_recorded_trial_is_chosen(world, tmp_path):
     frame.columns = ["model", "trial", "settings", search.METRIC, "seconds"]
     (tmp_path / "search").mkdir()
     frame.to_csv(tmp_path / "search" / "planted_planted.csv", index=False)
-    assert search.chosen("ease", "beauty") == ({"ridge": 77.0}, "search on LastFM, trial 1 of 2")
-    assert search.chosen("popularity", "beauty") == ({}, "defaults")
-    settings, _ = search.chosen("sasrec/bce", "beauty")
-    assert settings == {"dim": 32}  # the loss is what the name says
-    assert baselines.make("sasrec/bce", **settings).loss == "bce"
-    world.setitem(search.ELSEWHERE, ("sasrec", "ml1m"), ({"dim": 128}, "named somewhere"))
-    assert search.chosen("sasrec", "ml1m") == ({"loss": "softmax", "dim": 128}, "named somewhere")  # the rest is kept
-    assert "ridge 77" in search.chosen_table(["ease"], "beauty").settings[0]
+    assert settings.chosen("ease", "beauty") == ({"ridge": 77.0}, "search on LastFM, trial 1 of 2")
+    assert settings.chosen("popularity", "beauty") == ({}, "defaults")
+    own, _ = settings.chosen("sasrec/bce", "beauty")
+    assert own == {"dim": 32}  # the loss is what the name says
+    assert baselines.make("sasrec/bce", **own).loss == "bce"
+    world.setitem(settings.ELSEWHERE, ("sasrec", "ml1m"), ({"dim": 128}, "named somewhere"))
+    assert settings.chosen("sasrec", "ml1m") == ({"loss": "softmax", "dim": 128}, "named somewhere")  # the rest is kept
+    assert "ridge 77" in settings.chosen_table(["ease"], "beauty").settings[0]
 
 
 def test_recorded_trials_are_those_that_were_made(world, tmp_path):
@@ -107,7 +108,7 @@ def test_recorded_trials_are_those_that_were_made(world, tmp_path):
     assert list(written.settings) == list(made.settings)
     assert np.allclose(written[search.METRIC], made[search.METRIC], atol=1e-6)
     best = made[made.model == "ease"].sort_values(search.METRIC).iloc[-1]
-    assert search.chosen("ease", "beauty")[0] == json.loads(best.settings)
+    assert settings.chosen("ease", "beauty")[0] == json.loads(best.settings)
 
 
 @pytest.mark.parametrize("model", list(search.SPACES))

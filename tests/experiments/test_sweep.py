@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import pickle
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -18,111 +14,12 @@ import torch
 
 from contrec import paths, plots, training
 from contrec.data.training_cases import NotTaken
-from contrec.evaluation import evaluate
-from contrec.experiments.sweep import head_only, points, tables
+from contrec.evaluation import Evaluation, evaluate
+from contrec.experiments.sweep import head_only, one_case, points, tables
 from contrec.files import seal, sealed
 from contrec.recommender import Recommender
-from contrec.study import Config, fitting
-from contrec.study.jobs import Queue
-
-# A worker whose points take no model: it writes down what it does. argv: file, seconds a point, parameters
-WORKER = """
-import os, sys, time
-from contrec.experiments.sweep import points
-from contrec.study import Config
-from contrec.files import write_json
-
-log, seconds, names = sys.argv[1], float(sys.argv[2]), sys.argv[3].split(",")
-
-def note(word, p):
-    with open(log, "a") as file:
-        file.write(f"{word} {p.parameter} {p.x} {os.getpid()}\\n")
-
-def make(p):
-    note("begin", p)
-    time.sleep(seconds)
-    p.folder.mkdir(parents=True)
-    note("end", p)
-    return p.folder
-
-sweep.make, sweep.POLL = make, 0.05
-sweep.Point.metric = lambda p, part: -abs(p.x - 1)  # the best is the one that is nearest to 1
-sweep.work(Config.from_parameters("contrec", "paper", "laptop"), names)
-"""
-
-
-def start(log, seconds, names, artifacts) -> subprocess.Popen:
-    environment = {**os.environ, "CONTREC_ARTIFACTS": str(artifacts), "PYTHONPATH": str(paths.root())}
-    return subprocess.Popen([sys.executable, "-c", WORKER, str(log), str(seconds), names], env=environment)
-
-
-def told(log) -> pd.DataFrame:
-    lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
-    return pd.DataFrame(lines, columns=["word", "parameter", "x", "process"])
-
-
-def wait_for(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
-
-
-def test_two_workers_share_the_points_and_do_none_twice(tmp_path):
-    log = tmp_path / "log"
-    workers = [start(log, 0.2, "rho,K,gamma_1,gamma_2", tmp_path / "artifacts") for _ in range(2)]
-    assert [w.wait(timeout=120) for w in workers] == [0, 0]
-    done = told(log)
-    ended = done[done.word == "end"]
-    assert len(ended) == 5 + 6 + 4 + 5  # gamma_1, rho, K, gamma_2: rho = 0.2 and K = 3 are one run, the default
-    assert not ended.duplicated(["parameter", "x"]).any() and len(done) == 2 * len(ended)
-    assert ended.process.nunique() == 2
-    # gamma_2 begins when all of gamma_1 has ended
-    order = done.reset_index()
-    assert order[order.parameter == "gamma_2"]["index"].min() > order[order.parameter == "gamma_1"]["index"].max()
-
-
-def test_a_killed_worker_loses_nothing(tmp_path):
-    log, artifacts = tmp_path / "log", tmp_path / "artifacts"
-    killed = start(log, 30.0, "omega", artifacts)
-    wait_for(lambda: len(told(log)) == 1)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    begun = told(log).x[0]
-    other = start(log, 0.0, "omega", artifacts)
-    assert other.wait(timeout=60) == 0
-    done = told(log)
-    assert sorted(done[done.word == "end"].x, key=float) == ["0", "2", "4", "6", "8", "10"]
-    assert (done[done.word == "begin"].x == begun).sum() == 2  # the lost one was begun again, and no other
-    (folder,) = (artifacts / "sweep_journals").iterdir()
-    states = [trial.state.name for trial in Queue(folder).study.get_trials()]
-    assert sorted(states) == ["COMPLETE"] * 6 + ["FAIL"]
-
-
-def test_a_piece_that_is_taken_is_not_taken_again_until_its_worker_ends(tmp_path):
-    class Piece:
-        def __init__(self, name):
-            self.name, self.label, self.done = name, {"x": name}, False
-
-    a, b = Piece("a"), Piece("b")
-    with Queue(tmp_path).claimed([a, b]) as one, Queue(tmp_path).claimed([a, b]) as two:
-        with Queue(tmp_path).claimed([a, b]) as three:
-            assert (one.piece, two.piece, three) == (a, b, None)
-        one.value, a.done = 0.5, True
-    with pytest.raises(KeyboardInterrupt), Queue(tmp_path).claimed([a, b]) as again:
-        assert again.piece is b  # the first to take it told no value
-        raise KeyboardInterrupt
-    trials = Queue(tmp_path).study.get_trials()
-    assert [(t.user_attrs["piece"], t.state.name) for t in trials] == [("a", "COMPLETE"), ("b", "FAIL"), ("b", "FAIL")]
-
-
-def test_a_piece_that_was_finished_meanwhile_is_not_taken(tmp_path):
-    class Piece:
-        name, label, looks = "a", {}, iter([False, True])
-        done = property(lambda self: next(self.looks))  # another worker ends between two looks
-
-    with Queue(tmp_path).claimed([Piece()]) as claim:
-        assert claim is None
+from contrec.study import fitting
+from contrec.study.config import Config
 
 
 @pytest.fixture
@@ -281,7 +178,7 @@ def test_results_are_labelled_and_never_made_twice(small, swept, monkeypatch):
     kinds = swept.groupby("parameter").kind.unique().map(list).to_dict()
     assert kinds == {n: ["head only" if n == "tau" else "one checkpoint"] for n in ("omega", "pi", "samples", "tau")}
     assert set(swept.part) == {"validation", "test"} and swept.run.nunique() == 1
-    monkeypatch.setattr(points, "make", None)  # would fail if it were called
+    monkeypatch.setattr(points.Point, "make", None)  # would fail if it were called
     monkeypatch.setattr(training, "fit", None)
     points.fill(small, ["omega", "pi", "samples", "tau"])
     assert tables.sweep_results(small, ["omega", "pi", "samples", "tau"]).equals(swept)
@@ -379,8 +276,86 @@ def test_a_published_optimum_is_marked_and_none_is_invented(small, swept):
     assert any("paper" in t.get_text() for t in marked.legends[0].get_texts())
 
 
-def test_workers_are_jobs_of_a_cluster(small, swept):
-    pytest.importorskip("submitit", reason="submitit is not installed: pip install 'contrec[slurm]'")
-    jobs = points.submit(small, ["pi"], 2, cluster="debug")
-    assert [job.result() for job in jobs] == [None, None]
-    assert all(p.done for p in points.plan(small, ["pi"]))
+def test_the_plan_is_one_that_other_machines_can_be_sent(small, swept):
+    """A plan leaves the process pickled, and finds there what is done."""
+    wanted = pickle.loads(pickle.dumps(points.plan_of(small, ["pi"])))()
+    assert [p.x for p in wanted] == points.values_of(small, "pi") and all(p.done for p in wanted)
+
+
+def test_the_second_weight_begins_when_the_first_curve_is_whole(tmp_path, monkeypatch):
+    """Points that take no model; the best is the one that is nearest to 1."""
+    made = []
+    monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
+    monkeypatch.setattr(points, "load_split", lambda config: None)
+    monkeypatch.setattr(points, "make", lambda p: p.folder.mkdir(parents=True) or made.append((p.parameter, p.x)))
+    monkeypatch.setattr(points.Point, "metric", lambda p, part: -abs(p.x - 1))
+    said, config = [], Config.from_parameters("contrec", "paper", "laptop")
+    points.fill(config, ["rho", "K", "gamma_1", "gamma_2"], say=said.append)
+    assert len(made) == len(set(made)) == len(said) == 5 + 6 + 4 + 5  # rho = 0.2 and K = 3 are one run, the default
+    first = [n for n, (name, _) in enumerate(made) if name == "gamma_2"]
+    assert min(first) > max(n for n, (name, _) in enumerate(made) if name == "gamma_1")
+
+
+def test_one_setting_is_turned_and_the_list_follows(fitted, planted_split):
+    """The same list as the recommender's own with that setting; all else, the noise too, is equal."""
+    one = planted_split.test.select([3])
+    moved, ranks = one_case.turned(fitted, one, "steps", (1, 3), k=4)
+    known = fitted.understand(one)
+    first, last = (fitted.preference(known, "sample", steps=n) for n in (1, 3))
+    cosine = torch.nn.functional.cosine_similarity(first, last).item()
+    assert moved.cosine.tolist() == pytest.approx([1.0, cosine]) and cosine < 0.9999
+    own = fitted.ranked(one, 4, known, last)
+    assert moved["first in the list"][1] == own.title[0]
+    for row in own.itertuples():
+        assert row.rank in ranks[3].to_numpy() and ranks.index.str.endswith(row.title).any()
+    target = f"target: {planted_split.catalogue.titles[one.target[0]]}"
+    assert ranks.index[-1] == target and ranks.index.is_unique
+    assert ranks.loc[target].tolist() == moved["target's rank"].tolist() and ranks.columns.name == "steps"
+    assert moved.kept.tolist() == [4, (ranks[1] <= 4)[ranks[3] <= 4].sum()]
+
+
+def test_the_text_bonus_moves_the_list_and_not_the_preference(fitted, planted_split):
+    moved, ranks = one_case.turned(fitted, planted_split.test.select([0]), "pi", (0.0, 1.0))
+    assert moved.cosine.tolist() == pytest.approx([1.0, 1.0]) and (ranks[0.0] != ranks[1.0]).any()
+    with pytest.raises(ValueError, match="parameter must be one of 'omega', 'steps', 'samples', 'pi', got 'rho'"):
+        one_case.turned(fitted, planted_split.test.select([0]), "rho", (0, 1))
+
+
+def test_a_target_that_was_seen_has_no_rank(fitted, planted_split):
+    history = planted_split.test.history(0)
+    one = replace(planted_split.test.select([0]), target=history[:1])
+    moved, ranks = one_case.turned(fitted, one, "pi", (0.0, 1.0))
+    assert moved["target's rank"].isna().all() and not ranks.index.str.startswith("target").any()
+
+
+def test_what_a_sweep_has_found_is_said_with_its_numbers(small, swept):
+    kept = tables.sweep_evaluations(small)
+    said, table = tables.found_in(small, swept, kept), tables.sweep_table(small, swept, kept).dropna(subset="spread")
+    beyond, within = said.split("within noise: ")
+    assert said.startswith(f"{small.dataset}, ContRec paper: ")
+    for row in table.itertuples():
+        inside = row.low <= 0 <= row.high
+        title = points.PARAMETERS[row.parameter].title
+        assert title in (within if inside else beyond) and (f"{row.spread:+.1f} points [" in beyond or inside)
+    chosen = table[table["best by validation"] != table.default]
+    assert (f"left the default for {len(chosen)} of {len(table)}" in said) == bool(len(chosen))
+    assert tables.found_in(small, swept[:0], {}).endswith("no curve is whole yet.")
+    assert "paper, stale: " in tables.found_in(small, swept.assign(stale=True), kept)
+
+
+def test_a_setting_beyond_noise_is_told_apart_from_one_within():
+    """By hand: a text bonus of .5 loses all targets that any other value finds; samples change nothing."""
+    config = Config.from_parameters("contrec", "paper", "tiny")
+    kept, rows = {}, []
+    for name in ("pi", "samples"):
+        for x in points.values_of(config, name):
+            for part in ("validation", "test"):
+                ranks = np.full(20, 50.0 if x == 0.5 else 1.0)
+                kept[name, x, 0, part] = e = Evaluation(ranks, np.ones(20), np.arange(20), True, None, {})
+                rows.append((name, x, 0, part, "HR@10", e.metrics()["HR@10"]))
+    found = pd.DataFrame(rows, columns=["parameter", "x", "seed", "part", "metric", "value"])
+    assert tables.found_in(config, found, kept) == (
+        "planted, ContRec paper: best minus worst value, test users, beyond noise: "
+        "π +100.0 points [+100.0, +100.0]; within noise: samples. Validation left the default for 1 of 2; "
+        "the most that brought is +0.0 points [+0.0, +0.0] (π), within noise."
+    )

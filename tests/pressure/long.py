@@ -40,15 +40,14 @@ def prepare() -> None:
 
     from contrec import data, paths
     from contrec.artifacts import provenance
-    from contrec.experiments.baselines import search
-    from contrec.study import config, evaluating, fitting
+    from contrec.study import config, evaluating, fitting, settings
 
     torch.set_num_threads(1)
     split = data.split(*data.load("planted", n_users=60, n_items=64))
     config.PRESETS["tiny"] = SMALL
     fitting._split = lambda *_: split
     evaluating.FLOORS = FLOORS
-    search.TINY["mf"] = {"dim": 8, "epochs": 3, "batch_size": 256}
+    settings.TINY["mf"] = {"dim": 8, "epochs": 3, "batch_size": 256}
     provenance.revision = lambda folder=None: {"commit": None, "clean": None}
     paths.reproduced = lambda: paths.artifacts() / "reproduced"
 
@@ -67,17 +66,19 @@ def listed():
 
 
 def compared():
-    from contrec.study import Config, finished, fitting
+    from contrec.study import finished, fitting
+    from contrec.study.config import Config
 
     run = fitting.run_name(Config.from_parameters(recipe="paper"), 0)
     return finished.compare(run, f"{run}:contrec/direct-head").to_csv()
 
 
 def asked():
-    from contrec.study import Config, finished, fitting
+    from contrec.study import fitting, lists
+    from contrec.study.config import Config
 
     run = fitting.run_name(Config.from_parameters(recipe="paper"), 0)
-    return finished.recommend(run, all=True, k=3).to_csv()
+    return lists.recommend(run, all=True, k=3).to_csv()
 
 
 def shown():

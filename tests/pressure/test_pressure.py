@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from contrec.evaluation import Evaluation
 from contrec.files import Damaged
 from contrec.plots import theme
 from contrec.recommender import Recommender
-from contrec.study import Config, evaluating, finished, fitting, recording, show
+from contrec.study import evaluating, finished, fitting, recording, show
+from contrec.study.config import Config
 
 spec = importlib.util.spec_from_file_location("faults", Path(__file__).with_name("faults.py"))
 faults = importlib.util.module_from_spec(spec)
@@ -65,7 +67,7 @@ def trained(fitted, monkeypatch):
         monkeypatch.setattr(fitting, name, lambda *_: None)
     monkeypatch.setattr(provenance, "revision", lambda: {"commit": None, "clean": None})
     config = Config.from_parameters()
-    make = lambda part: fitting._train(part, config, 0, False)  # noqa: E731
+    make = lambda part: fitting.train(part, asdict(config), 0, False)  # noqa: E731
     return lambda root: Store(root).get_or_make("recommender", {"one": 1}, make, resume=True)
 
 

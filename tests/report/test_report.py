@@ -154,7 +154,7 @@ def test_what_is_not_there_is_not_run_with_its_command(project):
     assert "contrec run 02_reconstruction -p source released -p preset laptop -p save_figures True" in own
     assert "contrec study --datasets planted --preset tiny" in own and "Is it so?" in own
     assert "this version has no such notebook" in part(page, "ablation") and "Recorded" not in part(page, "ablation")
-    assert "contrec study --grid --datasets lastfm --split time_point --record" in part(page, "recommendation")
+    assert "contrec fill baselines --datasets lastfm --split time_point --record" in part(page, "recommendation")
     assert "ContRec on ml1m" in part(page, "training") and "--datasets ml1m" in part(page, "training")
     assert "a full run, recorded" in part(page, "headline")
     contents = re.search("<nav.*?</nav>", page, flags=re.S)[0]

@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contrec import baselines
 from contrec.artifacts import provenance
 from contrec.artifacts.store import Store
+from contrec.controls import mean_history
+from contrec.data.training_cases import known_sequences
 from contrec.files import Damaged
 from contrec.recommender import Recommender
 from contrec.study import config as tables
-from contrec.study import evaluating, finished, fitting
+from contrec.study import evaluating, finished, fitting, lists
 from contrec.study.config import Config
 
 SMALL = {
@@ -56,7 +59,7 @@ def test_before_anything_was_run(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="run 'abc' names 0 evaluated runs; known are none yet"):
         finished.compare("abc", "abc")
     with pytest.raises(ValueError, match="run 'abc' names 0 runs; known are none yet"):
-        finished.recommend("abc", all=True)
+        lists.recommend("abc", all=True)
 
 
 def test_the_table_holds_floors_the_run_and_its_controls(table, planted_split):
@@ -149,30 +152,104 @@ def test_unknown_runs_and_models_are_told(table, one):
     with pytest.raises(ValueError, match="holds no model 'contrec/magic'; it holds contrec, "):
         finished.compare(run, f"{run}:contrec/magic")
     with pytest.raises(ValueError, match=f"run 'zz' names 0 runs; known are .*{run}"):
-        finished.recommend("zz", all=True)
+        lists.recommend("zz", all=True)
     with pytest.raises(ValueError, match="run '' names 0 runs"):
-        finished.recommend("", all=True)
-    with pytest.raises(ValueError, match="has not seen: .* for user '.*', of 64 in the catalogue, got 64"):
-        finished.recommend(run, all=True, k=64)
+        lists.recommend("", all=True)
+    with pytest.raises(ValueError, match="part must be one of 'contrec', .*got 'contrec/magic'"):
+        lists.recommend(f"{run}:contrec/magic", all=True)
+    floor = table[table.model == "popularity"].run.iloc[0]
+    with pytest.raises(ValueError, match="holds no model 'ease'; it holds popularity"):
+        lists.recommend(f"{floor}:ease", all=True)
+    for run_ in (run, floor):
+        with pytest.raises(ValueError, match="unknown user 'nobody': give one of the .* users of the data, such as"):
+            lists.recommend(run_, users=["nobody"])
+        with pytest.raises(ValueError, match="unknown items in the history 'nothing': item ids are those of"):
+            lists.recommend(run_, history=["nothing"])
 
 
 def test_names_of_many_runs_are_not_all_told(table, one):
     known = [f"{n:012x}" for n in range(30)]
-    assert finished._not_one("zz", 0, "runs", known).endswith(f"{known[9]} and 20 more, which `contrec runs` lists")
-    assert known[10] not in finished._not_one("zz", 0, "runs", known)
+    assert lists.not_one("zz", 0, "runs", known).endswith(f"{known[9]} and 20 more, which `contrec runs` lists")
+    assert known[10] not in lists.not_one("zz", 0, "runs", known)
 
 
 def test_a_finished_run_recommends(table, one, planted_split):
     run = fitting.run_name(one, 0)
-    every = finished.recommend(run, all=True, k=2)
+    every = lists.recommend(run, all=True, k=2)
     users = planted_split.train.user_ids
     assert len(every) == 2 * len(users) and every.user.tolist() == np.repeat(users, 2).tolist()
-    some = finished.recommend(run, users=[users[5]], k=2)
+    some = lists.recommend(run, users=[users[5]], k=2)
     assert some.item.tolist() == every[every.user == users[5]].item.tolist()
     assert {"rank", "item", "title", "score", "cosine", "bonus", "text"} <= set(some.columns)
     items = planted_split.catalogue.item_ids
-    stranger = finished.recommend(run, history=[items[0], items[1]], k=3)
+    stranger = lists.recommend(run, history=[items[0], items[1]], k=3)
     assert len(stranger) == 3 and not set(stranger.item) & {items[0], items[1]}
+
+
+def test_a_floor_recommends_by_its_own_scores(table, planted_split):
+    run, split = table[table.model == "transitions"].run.iloc[0], planted_split
+    every = lists.recommend(run, all=True, k=3)
+    own = every[(every.user == "u4") & (every["rank"] < 3)].reset_index(drop=True)
+    assert lists.recommend(run, users=["u4"], k=2).equals(own)
+    model, known = baselines.make("transitions").fit(split), known_sequences(split)
+    scores = np.asarray(model.score(known))
+    for u in (0, 4, 11):
+        left = [i for i in np.argsort(-scores[u], kind="stable") if i not in known.history(u)]
+        own = every[every.user == split.train.user_ids[u]]
+        assert own["item"].tolist() == split.catalogue.item_ids[left[:3]].tolist()
+        assert own.score.tolist() == pytest.approx(scores[u][left[:3]].tolist())
+        stranger = lists.recommend(run, history=split.catalogue.item_ids[known.history(u)], k=3)
+        assert stranger["item"].tolist() == own["item"].tolist()
+    with pytest.warns(UserWarning, match="k is 64, but only .* items are left to somebody: lists end there"):
+        assert len(lists.recommend(run, users=["u4"], k=64)) < 64
+
+
+def test_a_part_of_a_run_recommends(table, one, planted_split):
+    run = fitting.run_name(one, 0)
+    recommender = fitting.fitted(one, 0)
+    mean = mean_history(recommender, recommender.sequences)
+    scores = recommender.scores_of(mean, None).cpu().numpy()
+    every, told = lists.recommend(f"{run}:contrec/mean-history", all=True, k=1, note=(notes := []).append), notes
+    assert told == ["contrec/mean-history: made for all 80 users at once, and then kept"]
+    scores[recommender.sequences.history_matrix(64).toarray() > 0] = -np.inf
+    assert every["item"].tolist() == planted_split.catalogue.item_ids[scores.argmax(1)].tolist()
+    with pytest.raises(ValueError, match="contrec/mean-history is a part that is asked for the run's own users"):
+        lists.recommend(f"{run}:contrec/mean-history", history=planted_split.catalogue.item_ids[:2])
+    assert lists.recommend(f"{run}:contrec", users=["u1"], k=1).equals(lists.recommend(run, users=["u1"], k=1))
+
+
+def test_kept_lists_are_read_without_the_model(table, one, monkeypatch):
+    run = fitting.run_name(one, 0)
+    place, about = lists.keep_lists(run)
+    asked = lists.recommend(run, users=["u3", "u1"], k=4)
+    monkeypatch.setattr(lists, "load", lambda *_: pytest.fail("loaded"))
+    assert lists.recommend(run, users=["u3", "u1"], k=4).equals(asked) and len(asked) == 8
+    assert about["length"] == lists.LENGTH
+    file = place / "lists.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    with pytest.raises(Damaged, match="lists.parquet"):
+        lists.recommend(run, users=["u3"])
+    file.write_bytes(whole)
+
+
+def test_a_baseline_that_learns_is_fitted_once_more_and_no_oftener(world, one, monkeypatch):
+    settings, _ = evaluating.chosen("mf", one.dataset, one.preset)
+    monkeypatch.setattr(evaluating, "chosen", lambda *_: (settings | {"epochs": 2}, "a test"))
+    run = evaluating.floor(one, "mf").name
+    first = lists.load(*lists.find(run))
+    epochs = []
+    monkeypatch.setattr(baselines.MF, "batches", lambda *_: epochs.append(1) or [])
+    again = lists.load(*lists.find(run))
+    assert not epochs
+    assert again.rank(again.sequences, 5).equals(first.rank(first.sequences, 5))
+
+
+def test_data_that_changed_are_told(table, monkeypatch):
+    run = table[table.model == "popularity"].run.iloc[0]
+    monkeypatch.setattr(fitting, "data_key", lambda config: {})
+    with pytest.raises(ValueError, match=f"{run} was made from other data than are here now: run the study again"):
+        lists.load(*lists.find(run))
 
 
 def test_an_interrupted_training_goes_on(world, one, monkeypatch):
@@ -190,7 +267,7 @@ def test_an_interrupted_training_goes_on(world, one, monkeypatch):
         fitting.fitted(config, 0)
     assert not Store(fitting.store().root).has("recommender", fitting.recommender_key(config, 0))
     with pytest.raises(ValueError, match="is not finished: the `contrec study` command that began it goes on"):
-        finished.recommend(fitting.run_name(config, 0), all=True)
+        lists.recommend(fitting.run_name(config, 0), all=True)
     fitting.fitted(config, 0)
     assert epochs == [1, 2, 2]  # epoch 1 was not trained again
 
@@ -226,7 +303,7 @@ def test_what_is_no_name_of_a_run_is_none(monkeypatch, tmp_path, name):
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
     (tmp_path / "recommender").mkdir()
     with pytest.raises(ValueError, match="names 0 runs; known are none yet"):
-        finished.recommend(name, all=True)
+        lists.recommend(name, all=True)
 
 
 def test_a_damaged_artifact_does_not_stop_the_other_combinations(table, world, monkeypatch):

@@ -56,7 +56,8 @@ KILLED = """
 import time
 from contrec.study import parallel
 if __name__ == "__main__":
-    list(parallel.finished(time.sleep, [(600,)] * 2, 2))
+    with parallel.processes(2) as executor:
+        list(executor.map(time.sleep, [600] * 2))
 """
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -12,21 +13,20 @@ import numpy as np
 import pandas as pd
 
 from contrec import paths
-from contrec.artifacts import provenance
 from contrec.evaluation import Evaluation
 from contrec.experiments.ablation.arms import Arm, arms
-from contrec.experiments.baselines.cells import SIZES
 from contrec.files import Damaged
-from contrec.study import evaluating, parallel
+from contrec.study import evaluating, jobs
 from contrec.study.config import Config
 from contrec.study.fitting import load_split, run_name, store
-from contrec.study.recording import read_ranks, write_results
+from contrec.study.recording import entry_of, read_ranks, write_results
+from contrec.study.settings import SIZES
 
 GUESS = 900.0  # seconds of a full model on LastFM, one thread; replaced by what finished runs have taken
 
 
 @dataclass(frozen=True)
-class Cell:
+class ArmCell:
     """One arm of one full model, from one seed."""
 
     full: Config
@@ -50,8 +50,23 @@ class Cell:
         return store().path("evaluation", whole if self.shared else evaluating.alone_key(self.config, self.seed))
 
     @property
+    def name(self) -> str:
+        return f"evaluation-{self.folder.name}"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.arm.name, f"{self.full.dataset} {self.full.model} {self.full.recipe}"
+
+    @property
     def done(self) -> bool:
         return self.folder.is_dir()
+
+    def make(self) -> None:
+        (evaluating.evaluated if self.shared else evaluating.alone)(self.config, self.seed)
+
+    def told(self) -> str:
+        about = f"{self.full.dataset} {self.full.model} {self.full.recipe} {self.arm.name} seed {self.seed}"
+        return f"{about}: HR@10 {self.kept[1].metrics()['HR@10']:.4f}"
 
     @property
     def kept(self) -> tuple[str, Evaluation]:
@@ -61,9 +76,9 @@ class Cell:
         return name, found[name]
 
 
-def cells(full: Config, names: Iterable[str] | None = None) -> list[Cell]:
+def of(full: Config, names: Iterable[str] | None = None) -> list[ArmCell]:
     """All arms (or the named ones) of a full model, for the seeds of its config."""
-    return [Cell(full, arm, seed) for arm in arms(full, names) for seed in full.seeds]
+    return [ArmCell(full, arm, seed) for arm in arms(full, names) for seed in full.seeds]
 
 
 def studies(
@@ -77,7 +92,7 @@ def studies(
     ]
 
 
-def estimates(wanted: Sequence[Cell]) -> list[float]:
+def estimates(wanted: Sequence[ArmCell]) -> list[float]:
     """Seconds that each cell is expected to take on one thread: in proportion to what finished runs have taken."""
     sizes = [SIZES.get(c.full.dataset, 1.0) * (0.0 if c.arm.variant else c.arm.cost) for c in wanted]
     took = []
@@ -89,68 +104,41 @@ def estimates(wanted: Sequence[Cell]) -> list[float]:
     return [unit * size for size in sizes]
 
 
-def jobs(wanted: Sequence[Cell]) -> list[tuple[Cell, float]]:
-    """The runs that the missing cells need, with their expected seconds.
+def in_order(wanted: Sequence[ArmCell]) -> list[ArmCell]:
+    """Cells in the order in which they are run, those that are one run (K=1 of two lists, a shared one) once.
 
     Seed by seed, so that every arm is known once before any is run again; the full models first, then the cheapest.
     """
-    todo: dict[Path, tuple[tuple, Cell]] = {}  # arms that are one run (K=1 of two lists, a shared one) are one job
+    first: dict[Path, tuple[tuple, ArmCell]] = {}
     for cell, seconds in zip(wanted, estimates(wanted), strict=True):
         key = (cell.full.seeds.index(cell.seed), cell.arm.name != "full", seconds)
-        if not cell.done and (cell.folder not in todo or key < todo[cell.folder][0]):
-            todo[cell.folder] = (key, cell)
-    return [(cell, key[-1]) for key, cell in sorted(todo.values(), key=lambda pair: pair[0])]
+        if cell.folder not in first or key < first[cell.folder][0]:
+            first[cell.folder] = (key, cell)
+    return [cell for _, cell in sorted(first.values(), key=lambda pair: pair[0])]
 
 
-def fill(wanted: Sequence[Cell], *, workers: int = 1, progress: bool = False, say=None) -> None:
-    """Run the cells that are not in the store.
-
-    Args:
-        workers: processes of one thread each; several calls share the work, since a run that another process makes is
-            waited for. A stopped training goes on from its last epoch.
-        progress: a bar in estimated seconds.
-        say: gets a line about each finished cell.
-    """
-    from tqdm.auto import tqdm
-
-    todo = jobs(wanted)
+def plan_of(wanted: Sequence[ArmCell]) -> jobs.Plan:
+    """The plan of cells for :mod:`contrec.study.jobs`, once their data are there."""
     for cell in wanted:
         load_split(cell.full)  # fetched and checked by one process
-    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    total = sum(seconds for _, seconds in todo)
-    bar = tqdm(total=total, desc="ablation", disable=not progress, bar_format=form)
-    for cell, seconds in parallel.finished(_job, todo, workers):
-        bar.update(seconds)
-        bar.set_postfix_str(f"{cell.arm.name} on {cell.full.dataset}")
-        if say:
-            about = f"{cell.full.dataset} {cell.full.model} {cell.full.recipe} {cell.arm.name} seed {cell.seed}"
-            say(f"{about}: HR@10 {cell.kept[1].metrics()['HR@10']:.4f}")
-    bar.close()
+    return partial(list, in_order(wanted))
 
 
-def _job(cell: Cell, seconds: float) -> None:
-    make(cell)
+def fill(wanted: Sequence[ArmCell], *, workers: int = 1, progress: bool = False, say=None) -> None:
+    """Run the cells that are not in the store; as :func:`contrec.study.jobs.fill`."""
+    plan = plan_of(wanted)
+    jobs.fill(plan, workers=workers, progress=progress, title="ablation", say=say, seconds=estimates)
 
 
-def make(cell: Cell) -> Path:
-    """Run one cell, or find it in the store."""
-    return (evaluating.evaluated if cell.shared else evaluating.alone)(cell.config, cell.seed)
-
-
-def overview(wanted: Sequence[Cell]) -> pd.DataFrame:
-    """How many seeds of each arm are done: a row per arm, a column per full model; "not run" for none."""
-    rows: dict[str, dict[str, str]] = {}
-    for cell in wanted:
-        full = cell.full
-        column = rows.setdefault(f"{full.dataset} {full.model} {full.recipe}", {})
-        own = [c.done for c in wanted if c.full == full and c.arm.name == cell.arm.name]
-        column[cell.arm.name] = f"{sum(own)} of {len(own)}" if any(own) else "not run"
-    return pd.DataFrame(rows).fillna("-").rename_axis("arm").reset_index()
-
-
-def evaluations(wanted: Sequence[Cell]) -> dict[tuple[str, int], Evaluation]:
+def evaluations(wanted: Sequence[ArmCell]) -> dict[tuple[str, int], Evaluation]:
     """Kept ranks of the finished cells of one full model, by arm and seed."""
     return {(c.arm.name, c.seed): c.kept[1] for c in wanted if c.done}
+
+
+def full(wanted: Sequence[ArmCell]) -> dict[tuple[str, int], Evaluation]:
+    """Kept ranks of the finished full models and their controls (:mod:`contrec.controls`), by model and seed."""
+    own = [c for c in wanted if c.arm.name == "full" and c.done]
+    return {(name, c.seed): e for c in own for name, e in evaluating.kept_evaluations(c.folder).items()}
 
 
 def stem(full: Config) -> str:
@@ -158,7 +146,7 @@ def stem(full: Config) -> str:
     return "_".join((full.dataset, full.source, full.split, full.preset, full.model, full.recipe, "ablation"))
 
 
-def rows(wanted: Sequence[Cell]) -> pd.DataFrame:
+def rows(wanted: Sequence[ArmCell]) -> pd.DataFrame:
     """Metrics of the finished cells, in the columns of ``data/reproduced`` and arm."""
     frames = []
     for cell in wanted:
@@ -169,7 +157,7 @@ def rows(wanted: Sequence[Cell]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*evaluating.COLUMNS, "arm"])
 
 
-def record(wanted: Sequence[Cell]) -> list[Path]:
+def record(wanted: Sequence[ArmCell]) -> list[Path]:
     """Write the finished cells to ``data/reproduced``: for each full model a CSV, ranks and provenance.
 
     Returns:
@@ -181,13 +169,8 @@ def record(wanted: Sequence[Cell]) -> list[Path]:
         if not own:
             continue
         path = paths.reproduced() / f"{stem(full)}.csv"
-        split = load_split(full)
-        entry = provenance.record(
-            {"study": asdict(full), "arms": {c.arm.name: c.arm.settings for c in own}},
-            dataset=f"{full.dataset} {full.source}", inputs=full.inputs(),
-            seeds=sorted({c.seed for c in own}), notebook="05_ablation",
-            rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
-        )  # fmt: skip
+        more, seeds = {"arms": {c.arm.name: c.arm.settings for c in own}}, sorted({c.seed for c in own})
+        entry = entry_of(full, more, seeds=seeds, notebook="05_ablation")
         written.append(write_results(path, rows(own), evaluations(own).items(), entry, ("arm", "seed")))
     return written
 

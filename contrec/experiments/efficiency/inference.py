@@ -13,14 +13,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from contrec.asking import Understanding
 from contrec.bench import generate, rank, sample
-from contrec.bench.harness import one_thread, stopwatch, watched
+from contrec.bench.harness import stopwatch, watched
 from contrec.controls import Variant
 from contrec.data.interactions import Cases, history_seed
 from contrec.evaluation import evaluate
 from contrec.language import PROMPTS
-from contrec.recommender import Recommender, Understanding
+from contrec.recommender import Recommender
 from contrec.retriever import hybrid_topk
+from contrec.study.parallel import one_thread
 
 BATCH, TOP_K, FORCED = 24, 20, 64  # Appendix C.3: batch; RELEASED code: tokens that are always generated
 PARTS = ("llm", "diffusion", "ranking")

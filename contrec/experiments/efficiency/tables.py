@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pandas as pd
 
 from contrec import bench, paths
@@ -13,7 +11,7 @@ from contrec.papers.published import published
 from contrec.recommender import Recommender
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
-from contrec.study.recording import read_table
+from contrec.study.recording import entry_of, read_table
 
 # sizes that a preset can afford: the largest catalogue's vectors take 2.4 GiB
 CATALOGUES = {"tiny": (10**3, 10**4, 10**5), "laptop": (10**3, 10**4, 10**5, 10**6, 10**7)}
@@ -93,6 +91,26 @@ def cost_table(costs: pd.DataFrame, dataset: str, run_dataset: str) -> pd.DataFr
     return shown
 
 
+def findings(costs: pd.DataFrame, catalogue: pd.DataFrame, sampling: pd.DataFrame) -> list[str]:
+    """What the measurements say, in three sentences of their numbers.
+
+    Args:
+        costs, catalogue, sampling: from :func:`batch_cost`, :func:`catalogue_cost` and :func:`sampling_cost`.
+    """
+    first, last = (_by_part(costs, inference.LAYOUTS[place]) for place in (0, -1))
+    small, large = catalogue.sort_values("n_items").iloc[[0, -1]].to_dict("records")
+    best, dear = sampling.loc[sampling["HR@10"].idxmax()], sampling.loc[sampling["seconds"].idxmax()]
+    rate = "{0.kind} has {0[HR@10]:.3f} [{0.low:.3f}, {0.high:.3f}] for {0.seconds:.2g} s".format
+    return [
+        f"The reference layout takes {first['total'] / last['total']:.1f} times as long ({first['total']:.2g} s a "
+        f"batch against {last['total']:.2g} s) for a text that is the same for {costs['same_text'].min():.0%} "
+        f"of the users; the language model is {last['llm'] / last['total']:.0%} of what is left.",
+        f"{large['n_items'] / small['n_items']:g} times the items take {large['seconds'] / small['seconds']:.1f} times "
+        f"the seconds to rank, in {large['MiB']:.0f} MiB where all scores at once are {large['all scores MiB']:.0f}.",
+        f"Of HR@10, {rate(best)}, the best; what costs most, {rate(dear)}.",
+    ]
+
+
 def _by_part(costs: pd.DataFrame, layout: str) -> pd.Series:
     found = costs[costs["layout"] == layout].set_index("part")["seconds"] if len(costs) else pd.Series(dtype=float)
     if len(found) and "total" not in found:
@@ -108,11 +126,7 @@ def recorded(stem: str) -> pd.DataFrame:
 
 def record_costs(config: Config, costs: pd.DataFrame) -> None:
     """Write a notebook's table of costs to ``data/reproduced/efficiency`` with its provenance and the machine."""
-    entry = provenance.record(
-        asdict(config), dataset=f"{config.dataset} {config.source}",
-        inputs=config.inputs(), seeds=config.seeds,
-        device=f"cpu ({inference.machine()})", notebook="07_efficiency",
-    )  # fmt: skip
+    entry = entry_of(config, device=f"cpu ({inference.machine()})", notebook="07_efficiency")
     _write(f"inference_{config.dataset}_{config.recipe}", costs, entry)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +17,18 @@ from contrec import paths
 from contrec.artifacts import provenance
 from contrec.artifacts.stages import stage_version
 from contrec.artifacts.store import load_tensors, save_tensors
-from contrec.bench.harness import one_thread
 from contrec.checks import one_of
 from contrec.data import planted
 from contrec.data.interactions import Cases
 from contrec.evaluation import evaluate
 from contrec.experiments.reconstruction import peers
 from contrec.experiments.reconstruction.peers import FAMILIES, Budget, Peer, Result
-from contrec.study import parallel
+from contrec.study import jobs
 from contrec.study.config import Config
 from contrec.study.fitting import base_embeddings, data_key, embeddings_key, load_split, store
+from contrec.study.parallel import one_thread
+from contrec.study.recording import entry_of, read_table
+from contrec.study.settings import SIZES
 
 INPUTS = ("lightgcn", "text", "fused")
 RATES = {"planted": (4, 8, 16, 32), "": (16, 32, 64, 128, 256)}  # bits; the planted world has 8 dimensions
@@ -97,6 +101,39 @@ def run_key(config: Config, inputs: str, peer: Peer, seed: int) -> dict:
     return {"source": source, "data": data_key(config), **versions, **own}
 
 
+@dataclass(frozen=True)
+class Run:
+    """One peer on one kind of embeddings from one seed."""
+
+    config: Config
+    inputs: str
+    peer: Peer
+    seed: int
+
+    @cached_property
+    def folder(self) -> Path:
+        return store().path("reconstruction", run_key(self.config, self.inputs, self.peer, self.seed))
+
+    @property
+    def name(self) -> str:
+        return f"reconstruction-{self.folder.name}"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.peer.family, f"{self.config.dataset} {self.inputs}"
+
+    @property
+    def done(self) -> bool:
+        return self.folder.is_dir()
+
+    def make(self) -> None:
+        result(self.config, self.inputs, self.peer, self.seed)
+
+    def told(self) -> str:
+        row = result(self.config, self.inputs, self.peer, self.seed).rows[0]
+        return f"{self.config.dataset} {self.inputs} {self.peer.family} seed {self.seed}: MSE {row['mse']:.4f}"
+
+
 def result(config: Config, inputs: str, peer: Peer, seed: int) -> Result:
     """One run, from the store or made and kept there."""
 
@@ -125,34 +162,39 @@ def facets(config: Config) -> np.ndarray:
     return peers.facet_numbers(load_split(config).catalogue)
 
 
+def wanted(config: Config, inputs=INPUTS, families=FAMILIES) -> list[Run]:
+    """Every run of the grid for every seed of the config."""
+    return [
+        Run(config, kind, peer, seed)
+        for seed in config.seeds for kind in inputs for peer in grid(config) if peer.family in families
+    ]  # fmt: skip
+
+
+def plan_of(runs: Sequence[Run]) -> jobs.Plan:
+    """The plan of a comparison for :mod:`contrec.study.jobs`, once its data and embeddings are there."""
+    for run in {(run.config.dataset, run.config.source, run.inputs): run for run in runs}.values():
+        vectors(run.config, run.inputs)  # made once, by one process
+    return partial(list, runs)
+
+
 def compare(
     config: Config, inputs=INPUTS, *, workers: int = 1, progress: bool = False, families=FAMILIES
 ) -> pd.DataFrame:
-    """Every run of the grid for every seed of the config: a row per point of a rate curve.
+    """The whole comparison, filled where something is missing: a row per point of a rate curve.
 
     Args:
         inputs: kinds of embeddings ("lightgcn" | "text" | "fused"), or ("truth",) for the planted item vectors.
-        workers: processes, of one thread each. A stopped comparison goes on where it was.
+        workers, progress: as for :func:`contrec.study.jobs.fill`.
 
     Returns:
         inputs, family, seed, and the columns of :class:`contrec.experiments.reconstruction.peers.Result`'s rows.
     """
-    from tqdm.auto import tqdm
-
-    load_split(config)
-    for kind in inputs:
-        vectors(config, kind)  # made once, by one process
-    jobs = [(kind, peer, seed) for seed in config.seeds for kind in inputs for peer in grid(config)]
-    jobs = [job for job in jobs if job[1].family in families]
-    missing = [job for job in jobs if not store().has("reconstruction", run_key(config, *job))]
-    bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc="reconstruction", disable=not progress)
-    for _ in parallel.finished(result, [(config, *job) for job in missing], workers):
-        bar.update()
+    runs = wanted(config, inputs, families)
+    jobs.fill(plan_of(runs), workers=workers, progress=progress, title="reconstruction")
     rows = []
-    for kind, peer, seed in jobs:
-        found = result(config, kind, peer, seed)
-        rows += [{"inputs": kind, "family": peer.family, "seed": seed, **row} for row in found.rows]
-    bar.close()
+    for run in runs:
+        found = result(config, run.inputs, run.peer, run.seed)
+        rows += [{"inputs": run.inputs, "family": run.peer.family, "seed": run.seed, **row} for row in found.rows]
     return pd.DataFrame(rows)
 
 
@@ -250,15 +292,12 @@ def bound(config: Config, n: int = 20_000) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["truth", "rate_bits", "mse"])
 
 
-def record_reconstruction(config: Config, frame: pd.DataFrame, inputs, seconds: float | None = None) -> Path:
+def record(config: Config, frame: pd.DataFrame, inputs, seconds: float | None = None) -> Path:
     """Write the rows of a comparison to ``data/reproduced/reconstruction`` with their provenance."""
     path = paths.reproduced() / "reconstruction" / f"{config.dataset}_{config.source}_{config.preset}.csv"
-    entry = provenance.record(
-        {"study": asdict(config), "inputs": list(inputs), "budget": asdict(budget(config)), "rates": rates(config)},
-        dataset=f"{config.dataset} {config.source}",
-        inputs=config.inputs(), seeds=config.seeds, seconds=seconds,
-        notebook="02_reconstruction", rows={"items": len(load_split(config).catalogue)},
-    )  # fmt: skip
+    more = {"inputs": list(inputs), "budget": asdict(budget(config)), "rates": rates(config)}
+    rows = {"items": len(load_split(config).catalogue)}
+    entry = entry_of(config, more, seconds=seconds, notebook="02_reconstruction", rows=rows)
     return provenance.write({path: lambda part: frame.to_csv(part, index=False, float_format="%.6g")}, entry)
 
 
@@ -292,6 +331,37 @@ def verdicts(frame: pd.DataFrame, targets) -> pd.DataFrame:
         row |= {"quantized": b["decoder"], "mse, quantized": b["mse"], "difference": gap, "s.d.": sd, "claim": word}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def recorded() -> dict[str, pd.DataFrame]:
+    """Every recorded comparison (``data/reproduced/reconstruction``) by its dataset, as :func:`compare` gives it."""
+    found = {}
+    for path in sorted((paths.reproduced() / "reconstruction").glob("*.csv")):
+        dataset = next(name for name in sorted(SIZES, key=len, reverse=True) if path.stem.startswith(f"{name}_"))
+        found[dataset] = read_table(path)
+    return found
+
+
+def verdict_table(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """:func:`verdicts` of comparisons by dataset: a row a rate, a column for dataset and vectors, difference ± s.d."""
+    parts = [verdicts(frame, RATES.get(name, RATES[""])).assign(dataset=name) for name, frame in frames.items()]
+    if not parts:
+        return pd.DataFrame({"recorded": ["not run"]})
+    found = pd.concat(parts, ignore_index=True)
+    shown = [f"{r.difference:+.3f} ± {sd:.3f}, {r.claim}" for r, sd in zip(found.itertuples(), found["s.d."])]
+    return found.assign(shown=shown).pivot(index="rate", columns=["dataset", "inputs"], values="shown").fillna("")
+
+
+def said(frame: pd.DataFrame, targets: Sequence[int], where: str) -> str:
+    """In how many comparisons of :func:`verdicts` the claim holds, and where the sigma-VAE stands: two sentences."""
+    found, read = verdicts(frame, targets), at_rates(frame, targets).dropna(subset=["mse"])
+    holds = found[found["claim"] == "holds"]
+    first = f"{where}: the best continuous model keeps more than the best quantizer in {len(holds)} of {len(found)}"
+    first += f" comparisons (open: {(found['claim'] == 'open').sum()})"
+    first += f"; mostly it is {holds['continuous'].mode()[0]}." if len(holds) else "."
+    own = read[read["decoder"] == "sigma_vae"].merge(found, on=["inputs", "rate"])
+    better = (own["mse"] < own["mse, quantized"]).sum()
+    return f"{first} The σ-VAE keeps more in {better} of the {len(own)} that it reaches."
 
 
 def smoothness(config: Config, inputs: str, rate: int) -> pd.DataFrame:

@@ -3,34 +3,30 @@
 Figs. 3 and 4 of DeftRec (mask ratio, loss weights) and Sect. 4.3.1 of ContRec, whose Fig. 3 is not available to us. A
 point is one value of one parameter with one seed. What differs between its checkpoint and the plain one is its kind:
 "all" is trained from the start, "head only" trains a diffusion head on the kept conditions of another run, "one
-checkpoint" trains nothing. Points are claimed from a journal (:mod:`contrec.study.jobs`), results stay in the store.
+checkpoint" trains nothing.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
-from contrec import paths
 from contrec.artifacts.fingerprint import fingerprint
 from contrec.artifacts.stages import stage_version
 from contrec.artifacts.store import CHECKPOINTS
-from contrec.checks import one_of, positive
+from contrec.checks import one_of
 from contrec.evaluation import evaluate
 from contrec.experiments.sweep import head_only
-from contrec.study import evaluating, parallel
+from contrec.study import evaluating, jobs
 from contrec.study.config import MODELS, Config
-from contrec.study.fitting import data_key, fitted, load_split, run_name, store
-from contrec.study.jobs import Queue
+from contrec.study.fitting import fitted, load_split, run_name, store
 
 METRIC = "HR@10"  # by which validation users choose, as in Figs. 3 and 4 of DeftRec
 ALL, HEAD, ONE = KINDS = ("all", "head only", "one checkpoint")
 PARTS = ("validation", "test")
 MEAN_OF = 8  # samples behind a mean whose guidance or steps are swept, where the recipe ranks a point estimate
-POLL = 2.0  # seconds between two looks at the journal while others do what is left
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ CUT = {"gamma_1": (0.5, 1.0), "rho": (0.2, 0.8), "K": (1, 2), "tau": (0.1, 0.5)}
 SHORT = ("rho", "tau", "omega", "pi", "steps", "samples")  # what a notebook makes by itself on preset "tiny"
 
 
-def why_not(config: Config, parameter: str) -> str:
+def why_fixed(config: Config, parameter: str) -> str:
     """Why a parameter cannot be swept under a config, in a few words; "" where it can."""
     inner = config.recommender
     if parameter == "rho" and not inner.tokenizer.masks:
@@ -83,7 +79,7 @@ def why_not(config: Config, parameter: str) -> str:
 
 def possible(config: Config) -> list[str]:
     """Names of the parameters that can be swept under a config."""
-    return [name for name in PARAMETERS if not why_not(config, name)]
+    return [name for name in PARAMETERS if not why_fixed(config, name)]
 
 
 def within_reach(config: Config) -> list[str]:
@@ -101,7 +97,7 @@ def checked(config: Config, parameters: Sequence[str] | None) -> list[str]:
     names = possible(config) if parameters is None else parameters
     for name in names:
         one_of("parameter", name, tuple(PARAMETERS))
-        if reason := why_not(config, name):
+        if reason := why_fixed(config, name):
             raise ValueError(f"parameter {name!r} cannot be swept with {config.model} {config.recipe}: {reason}")
     if "gamma_2" in names and "gamma_1" not in names:
         raise ValueError("gamma_2 is searched at the best gamma_1 (sequential grid search): ask for both")
@@ -110,7 +106,7 @@ def checked(config: Config, parameters: Sequence[str] | None) -> list[str]:
 
 @dataclass(frozen=True)
 class Point:
-    """One value of one parameter with one seed; a piece of the journal's work."""
+    """One value of one parameter with one seed."""
 
     parameter: str
     x: float | str
@@ -135,15 +131,22 @@ class Point:
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return f"sweep-{self.folder.name}"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.parameter, f"{self.config.dataset} {self.config.model} {self.config.recipe}"
 
     @property
     def done(self) -> bool:
         return self.folder.is_dir()
 
-    @property
-    def label(self) -> dict:
-        return {"parameter": self.parameter, "x": self.x, "seed": self.seed, "kind": self.kind}
+    def make(self) -> None:
+        make(self)
+
+    def told(self) -> str:
+        found = ", ".join(f"{part} {self.metric(part):.4f}" for part in PARTS)
+        return f"{self.config.dataset} {self.parameter} {self.x} seed {self.seed} ({self.kind}): {METRIC} {found}"
 
     def metric(self, part: str) -> float:
         """The finished point's METRIC on "validation" or "test" users."""
@@ -276,71 +279,18 @@ def _conditions(config: Config, seed: int) -> head_only.Conditions:
     return head_only.Conditions.of(_once(_understood, config, seed)[0], load_split(config), seed)
 
 
-def journal(config: Config) -> Path:
-    """Folder of the journal of a config's sweeps: its name holds settings and data, so other ones never mix."""
-    return (
-        paths.artifacts()
-        / "sweep_journals"
-        / fingerprint({"config": replace(config, seeds=()), "data": data_key(config)})
-    )
-
-
-def work(config: Config, parameters: Sequence[str], say: Callable[[str], None] | None = None) -> None:
-    """What one worker does: take a point, make it, take another, until nothing is left.
-
-    Args:
-        say: gets a line about each point that this worker has made.
-    """
-    queue = Queue(journal(config))
-    while True:
-        wanted = [p for p in plan(config, parameters) if not p.done]
-        if not wanted:
-            return
-        with queue.claimed(wanted) as claim:
-            if claim is not None:
-                make(claim.piece)
-                claim.value = claim.piece.metric("validation")
-        if claim is None:
-            time.sleep(POLL)
-        elif say:
-            p, found = claim.piece, [f"{part} {claim.piece.metric(part):.4f}" for part in PARTS]
-            say(f"{config.dataset} {p.parameter} {p.x} seed {p.seed} ({p.kind}): {METRIC} {', '.join(found)}")
-
-
-def fill(config: Config, parameters: Sequence[str] | None = None, *, workers: int = 1, say=None) -> None:
-    """Make the points that are not in the store; a stopped sweep goes on where it was.
+def plan_of(config: Config, parameters: Sequence[str] | None) -> jobs.Plan:
+    """The plan of a sweep for :mod:`contrec.study.jobs`, once its data are there.
 
     Args:
         parameters: None: all that are possible.
-        workers: processes of one thread each; calls on several machines that share the artifacts share the work.
-        say: as for :func:`work`; importable by its name where there are several workers.
     """
-    parameters = checked(config, parameters)
-    positive("workers", workers)
     load_split(config)  # fetched and checked by one process
-    for _ in parallel.finished(work, [(config, parameters, say)] * workers, workers):
-        pass
+    return partial(plan, config, checked(config, parameters))
 
 
-def submit(config: Config, parameters: Sequence[str] | None, workers: int, cluster: str = "slurm") -> list:
-    """Start ``workers`` workers as jobs of a cluster by submitit and return the jobs; they share the journal.
-
-    Partition, account, GPUs and limits are those of sbatch's own variables (``SBATCH_PARTITION``, ``SBATCH_GRES``,
-    ``SBATCH_TIMELIMIT``, ...), which come before what is set here: one core, a day.
-
-    Args:
-        cluster: "slurm", or submitit's "local" (processes here) and "debug" (this process).
-
-    Raises:
-        ValueError: if submitit is not installed.
-    """
-    try:
-        import submitit
-    except ModuleNotFoundError:
-        raise ValueError("jobs of SLURM need submitit: pip install 'contrec[slurm]'") from None
-    parameters = checked(config, parameters)
-    positive("workers", workers)
-    load_split(config)
-    executor = submitit.AutoExecutor(folder=journal(config) / "jobs", cluster=cluster)
-    executor.update_parameters(name="contrec-sweep", cpus_per_task=1, timeout_min=24 * 60)
-    return [executor.submit(work, config, parameters) for _ in range(workers)]
+def fill(
+    config: Config, parameters: Sequence[str] | None = None, *, workers: int = 1, progress: bool = False, say=None
+) -> None:
+    """Make the points that are not in the store; as :func:`contrec.study.jobs.fill`."""
+    jobs.fill(plan_of(config, parameters), workers=workers, progress=progress, title="sweep", say=say)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from contrec import paths
-from contrec.artifacts import provenance, stale
+from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap
-from contrec.experiments.sweep.points import METRIC, PARAMETERS, checked, plan, setting_of, value_of, values_of, why_not
-from contrec.study import evaluating
-from contrec.study.config import Config
-from contrec.study.fitting import load_split
-from contrec.study.recording import read_ranks, read_table, write_results
+from contrec.experiments.sweep.points import (
+    METRIC,
+    PARAMETERS,
+    checked,
+    plan,
+    setting_of,
+    value_of,
+    values_of,
+    why_fixed,
+)
+from contrec.study import evaluating, words
+from contrec.study.config import TITLES, Config
+from contrec.study.recording import entry_of, read_ranks, read_table, write_results
 
 COLUMNS = [*evaluating.COLUMNS, "parameter", "x", "kind", "part"]
 # What the papers' text says of their curves, whose values are not printed: ends of the best range, and where
@@ -35,7 +42,7 @@ def parameter_table(config: Config) -> pd.DataFrame:
     rows = []
     for name, parameter in PARAMETERS.items():
         row = {"parameter": name, "setting": setting_of(config, name), "kind": parameter.kind}
-        row["values"] = why_not(config, name) or ", ".join(_short(x) for x in values_of(config, name))
+        row["values"] = why_fixed(config, name) or ", ".join(_short(x) for x in values_of(config, name))
         rows.append({**row, "source": parameter.source})
     return pd.DataFrame(rows)
 
@@ -87,8 +94,8 @@ def sweep_curves(config: Config, found: pd.DataFrame, kept: Kept, metric: str = 
     frame["best"] = [x == top.get(name) for name, x in zip(frame.parameter, frame.x, strict=True)]
     points = zip(frame.parameter, frame.x, default, frame.part, strict=True)
     against = [_difference(kept, *point, metric, n_boot=1000) for point in points]
-    frame["difference"] = [a["difference"] for a in against]
-    frame["diff_low"], frame["diff_high"] = zip(*(a["interval"] for a in against), strict=True)
+    for column, name in (("difference", "difference"), ("diff_low", "low"), ("diff_high", "high")):
+        frame[column] = [a[name] for a in against]
     said = [PRINTED.get((config.model, name), (np.nan, np.nan)) for name in frame.parameter]
     frame["paper_low"], frame["paper_high"] = [s[0] for s in said], [s[1] for s in said]
     order = {name: n for n, name in enumerate(PARAMETERS)}
@@ -100,7 +107,7 @@ def _difference(kept: Kept, name: str, x, default, part: str, metric: str = METR
     both = [{seed for n, v, seed, p in kept if (n, v, p) == (name, value, part)} for value in (x, default)]
     seeds = sorted(both[0] & both[1])
     if not seeds:
-        return {"difference": np.nan, "interval": (np.nan, np.nan), "n_seeds": 0}
+        return {"difference": np.nan, "low": np.nan, "high": np.nan, "n_seeds": 0}
     sides = ([kept[name, value, seed, part] for seed in seeds] for value in (x, default))
     return {**paired_bootstrap(*sides, metric, n_boot), "n_seeds": len(seeds)}
 
@@ -129,7 +136,7 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
         said = PRINTED.get((config.model, name))
         row["papers' best"] = said[2] if said else UNSAID.get((config.model, name), "not said")
         if not len(own):
-            rows.append({**row, "values": why_not(config, name) or "not run"})
+            rows.append({**row, "values": why_fixed(config, name) or "not run"})
             continue
         row["values"] = ", ".join(_short(x) for x in own.x)
         row["default"] = _short(value_of(config, name))
@@ -141,7 +148,7 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
         row["best by validation"] = _short(top)
         row["agrees?"] = ("yes" if said[0] <= top <= said[1] else "no") if said else "-"
         outcome = paired_bootstrap(*(kept[name, x, first, "test"] for x in (top, worst)), METRIC)
-        row["spread"], (row["low"], row["high"]) = outcome["difference"], outcome["interval"]
+        row["spread"], row["low"], row["high"] = (outcome[name] for name in ("difference", "low", "high"))
         word = "inside" if row["low"] <= 0 <= row["high"] else "outside"
         row["against noise"] = stale.shown(word, "stale" in own and own.stale.any())
         row["best - default"] = _gain(kept, name, top, value_of(config, name))
@@ -150,13 +157,53 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
     return pd.DataFrame(rows).reindex(columns=[*order, "spread", "low", "high", "against noise", "best - default"])
 
 
+def found_in(config: Config, found: pd.DataFrame, kept: Kept) -> str:
+    """What a sweep has found, in two sentences of its numbers: which settings matter, and what choosing has brought.
+
+    Args:
+        found, kept: from :func:`sweep_results` and :func:`sweep_evaluations`, or :func:`recorded_sweep`.
+    """
+    table = sweep_table(config, found, kept)
+    table = table[table["spread"].notna()]
+    head = f"{config.dataset}, {TITLES[config.model]} {config.recipe}"
+    head = stale.shown(head, "stale" in found and found.stale.any())
+    if not len(table):
+        return f"{head}: no curve is whole yet."
+    title = table.parameter.map(lambda name: PARAMETERS[name].title)
+    beyond = (table.low > 0) | (table.high < 0)
+    spread = table[["spread", "low", "high"]].set_axis(["difference", "low", "high"], axis=1)
+    told = [
+        f"{title[row.Index]} {words.points(row.difference, row.low, row.high)}" for row in spread[beyond].itertuples()
+    ]
+    text = f"{head}: best minus worst value, test users, beyond noise: {', '.join(told) or 'none'}; within noise: "
+    text += f"{', '.join(title[~beyond]) or 'none'}."
+    gains = {
+        name: _difference(kept, name, _best_of(found, config, name), value_of(config, name), "test")
+        for name in table.parameter[table["best by validation"] != table["default"]]
+    }
+    gains = {name: gain for name, gain in gains.items() if np.isfinite(gain["difference"])}
+    if not gains:
+        return text + " Validation chose the default each time."
+    name = max(gains, key=lambda name: gains[name]["difference"])
+    top = [gains[name][part] for part in ("difference", "low", "high")]
+    noise = "within" if top[1] <= 0 <= top[2] else "beyond"
+    text += f" Validation left the default for {len(gains)} of {len(table)}; the most that brought is "
+    return text + f"{words.points(*top)} ({PARAMETERS[name].title}), {noise} noise."
+
+
+def _best_of(found: pd.DataFrame, config: Config, name: str):
+    """The value of a parameter that validation users of the first seed like best."""
+    own = found[(found.parameter == name) & (found.metric == METRIC) & (found.seed == config.seeds[0])]
+    return _best(own[own.part == "validation"])
+
+
 def _gain(kept: Kept, name: str, best, default) -> str:
     """What choosing the best value brings, over the seeds that both values have."""
     if best == default:
         return "the same"
     found = _difference(kept, name, best, default, "test")
-    (low, high), n = found["interval"], found["n_seeds"]
-    return f"{found['difference']:+.2f} [{low:+.2f}, {high:+.2f}], {n} seed{'s' * (n > 1)}"
+    shown, n = "{difference:+.2f} [{low:+.2f}, {high:+.2f}]".format(**found), found["n_seeds"]
+    return f"{shown}, {n} seed{'s' * (n > 1)}"
 
 
 def _short(x) -> str:
@@ -166,14 +213,9 @@ def _short(x) -> str:
 def record(config: Config, parameters: Sequence[str] | None = None) -> Path:
     """Write the finished points, the ranks behind them and their provenance to ``data/reproduced``."""
     parameters = checked(config, parameters)
-    path, split, kept = _recorded_path(config), load_split(config), sweep_evaluations(config, parameters)
+    path, kept = _recorded_path(config), sweep_evaluations(config, parameters)
     points = (((name, str(x), seed, part), e) for (name, x, seed, part), e in kept.items())
-    entry = provenance.record(
-        {"study": asdict(config), "parameters": parameters}, dataset=f"{config.dataset} {config.source}",
-        inputs=config.inputs(), seeds=config.seeds,
-        rows={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
-        notebook="06_hyperparameters",
-    )  # fmt: skip
+    entry = entry_of(config, {"parameters": parameters}, notebook="06_hyperparameters")
     return write_results(path, sweep_results(config, parameters), points, entry, ("parameter", "x", "seed", "part"))
 
 
