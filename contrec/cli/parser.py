@@ -25,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
 
     study = _add(commands, "study", make.study, "train what is missing, then run every notebook")
     known = "planted (default) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software"
-    study.add_argument("--datasets", type=_listed, metavar="NAME,...", help=f"{known} | table (your own, with --path)")
+    text = f"{known} | planted_shuffled (the planted world's twin) | table (your own, with --path)"
+    study.add_argument("--datasets", type=_listed, metavar="NAME,...", help=text)
     _own_file(study, "; trained, evaluated and ranked without notebooks")
     _preset(study)
     _list(study, "--recipes", ["tuned"], "paper | released | tuned")

@@ -58,6 +58,7 @@ def register(name: str, load: Callable, *, source: str = "raw", files=(), beside
 
 _OURS: set[tuple[str, str]] = set()
 register("planted", planted.load, source="planted")
+register("planted_shuffled", partial(planted.load, shuffled=True), source="planted")
 register("lastfm", lastfm.load, files=lastfm.FILES)
 register("ml1m", movielens.load, files=movielens.FILES)
 register("ml1m_all", partial(movielens.load, min_rating=1), files=movielens.FILES)
@@ -78,8 +79,9 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
     """Interactions and catalogue of a data set.
 
     Args:
-        name: "planted" | "lastfm" | "ml1m" (ratings of at least 3, as the authors) | "ml1m_all" (all ratings, as most
-            others) | "beauty" | "beauty_positive" | "games" | "software" | "table", or one that was registered.
+        name: "planted" | "planted_shuffled" (its twin) | "lastfm" | "ml1m" (ratings of at least 3, as the authors) |
+            "ml1m_all" (all ratings, as most others) | "beauty" | "beauty_positive" | "games" | "software" | "table", or
+            one that was registered.
         source: "raw": the official archive. "released": the authors' split files, in their order and without times.
             "sample": a 25 % sample of Software. None: the first that ``SOURCES_OF`` names.
         settings: of the loader: ``seed`` (order of rows with equal times), ``download`` (False: never fetch),
@@ -104,12 +106,16 @@ def load(name: str, source: str | None = None, **settings) -> tuple[Interactions
 def inputs(name: str, source: str | None = None, path=None, items=None) -> dict[str, str]:
     """SHA-256 of each file that ``load(name, source)`` reads and that is here, for provenance and fingerprints.
 
+    A planted world, which has no file, is told by its own digest.
+
     Args:
         name, source: as in :func:`load`.
         path, items: the files of "table": interactions, and texts of items.
     """
     loader = _loader(name, source)
     _checked_path(name, loader, path, items)
+    if name in planted.WORLDS:
+        return {name: planted.digest(name)}
     if name == "table":
         hashes = {}
         for file in (path, items):
@@ -139,7 +145,7 @@ def missing(name: str, source: str | None = None, *, progress: bool = False) -> 
 
 def _loader(name: str, source: str | None) -> Loader:
     one_of("name", name, tuple(SOURCES_OF))
-    if source is None or (name in ("planted", "table") and source == "raw"):
+    if source is None or (name in (*planted.WORLDS, "table") and source == "raw"):
         source = SOURCES_OF[name][0]
     one_of(f"source of {name}", source, SOURCES_OF[name])
     return LOADERS[name][source]

@@ -15,13 +15,13 @@ from contrec.checks import in_range
 from contrec.evaluation import Evaluation, paired_bootstrap, unpaired_bootstrap
 from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.papers.published import are_counts, published
-from contrec.study import evaluating
-from contrec.study.config import Config
+from contrec.study import evaluating, words
+from contrec.study.config import TITLES, Config
 from contrec.study.evaluating import INSIDE, SEEN
 from contrec.study.fitting import load_split
 from contrec.study.recording import read_ranks
 from contrec.study.settings import DETERMINISTIC, FLOORS, chosen
-from contrec.study.tables import METRICS, TABLES, in_words, reproduced
+from contrec.study.tables import METRICS, TABLES, reproduced
 
 GROUPS = {"unseen": "", "same users, in training": INSIDE, "other users": SEEN}  # group: ending of a model's name
 VARIANTS = (
@@ -177,7 +177,7 @@ def absence(kept: Kept, metric: str = "HR@10") -> str:
     gaps = unseen_gaps(kept, [metric])
     own = gaps[gaps.comparison == "unseen - in training"]
     told = own[(own.low > 0) | (own.high < 0)]
-    listed = "; ".join(f"{row['model']} {in_words(row)}" for _, row in told.iterrows())
+    listed = "; ".join(f"{row.model} {words.points(row.difference, row.low, row.high)}" for row in told.itertuples())
     return (
         f"Absent from training, {len(told)} of {len(own)} models change beyond noise"
         + (listed and f" ({listed})")
@@ -198,7 +198,7 @@ def best_against_print(dataset: str, source: str, metric: str = "HR@10") -> str:
     word = "above" if own.low > best.value else "below" if own.high < best.value else "not told apart from"
     return (
         f"{metric} of {own.name}, {own.value:.4f} [{own.low:.4f}, {own.high:.4f}], is {word} the best that is printed, "
-        f"{best.model}'s {best.digits}."
+        f"{TITLES.get(best.model, best.model)}'s {best.digits}."
     )
 
 

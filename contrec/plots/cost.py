@@ -72,6 +72,8 @@ def cost_curves(costs: pd.DataFrame, x: str, *, xlabel: str, subtitle: str = "")
         if frame[x].max() < 1000:  # powers of ten say little there
             ax.set_xticks(sorted(set(frame[x])), [f"{value:g}" for value in sorted(set(frame[x]))])
             ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+        else:
+            ax.xaxis.set_major_locator(matplotlib.ticker.LogLocator(numticks=9))
         _plain_log(ax.yaxis)
         ax.grid(color="#E5E5E5", lw=0.5)
     if frame["layout"].nunique() > 1:

@@ -293,11 +293,11 @@ def record(config: Config, seconds: float | None = None) -> Path:
     """
     stem = "_".join((config.dataset, config.source, config.split, config.preset, config.name))
     path = paths.reproduced() / f"{stem}.csv"
-    write_results(path, results(config), _kept_of(config), entry_of(config, seconds=seconds))
+    write_results(path, results(config), kept_of(config), entry_of(config, seconds=seconds))
     return path
 
 
-def _kept_of(config: Config) -> list[tuple[tuple[str, int], Evaluation]]:
+def kept_of(config: Config) -> list[tuple[tuple[str, int], Evaluation]]:
     """The evaluations of all that :func:`results` lists, by model and seed."""
     folders = [(floor(config, name, config.seeds[0]), config.seeds[0]) for name in FLOORS]
     folders += [(floor(config, "lightgcn", seed), seed) for seed in config.seeds[1:]]

@@ -15,6 +15,7 @@ from contrec.artifacts.stages import stage_version
 from contrec.artifacts.store import CHECKPOINTS, Store, load_tensors, save_tensors
 from contrec.checks import positive
 from contrec.files import write_json
+from contrec.language.backbone import NARROW
 from contrec.recommender import Recommender
 from contrec.study.config import Config
 from contrec.study.processes import is_main, make_together
@@ -75,6 +76,9 @@ def recommender_key(config: Config, seed: int) -> dict:
         "diffusion": stage_version("diffusion"),
     }
     own = {"config": asdict(config.recommender), "seed": seed, "model": config.model}
+    language = config.recommender.language
+    if language.backbone == "tiny" and language.hidden < NARROW:
+        own["first weights"] = "1 / sqrt(width)"  # they were .02 once
     return {"data": data_key(config), **before, **own}
 
 

@@ -13,7 +13,7 @@ from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.papers.published import published, verdict
 from contrec.study.evaluating import COLUMNS, INSIDE, SEEN
 from contrec.study.recording import read_table
-from contrec.study.settings import model_order
+from contrec.study.settings import MODELS, model_order
 
 METRICS = ("HR@10", "HR@20", "NDCG@10", "NDCG@20")
 # Dataset -> the papers that print a Table 2 row for its files, and their name for it. ContRec's released Beauty files
@@ -41,6 +41,11 @@ def ranking(results: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values("model", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
 
 
+def rates(kept: dict[tuple[str, int], Evaluation]) -> pd.DataFrame:
+    """Metrics of evaluations by model and seed, with 95 % bootstrap intervals, as :func:`ranking` wants them."""
+    return pd.concat([e.to_frame().assign(model=m, seed=s) for (m, s), e in kept.items()], ignore_index=True)
+
+
 def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     """The ranking as a page shows it: a row per model, "value [low, high]" per metric, and the number of seeds."""
     frame = ranking(results)
@@ -50,16 +55,6 @@ def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     table = table[[m for m in METRICS if m in table]]
     table["seeds"] = frame.drop_duplicates("model").set_index("model").n_seeds
     return table.rename_axis(columns=None)
-
-
-def points_of(found) -> str:
-    """A difference with its interval, both in percentage points: "+1.20 [+0.30, +2.10]"."""
-    return "{difference:+.2f} [{low:+.2f}, {high:+.2f}]".format(**{n: found[n] for n in ("difference", "low", "high")})
-
-
-def in_words(found) -> str:
-    """The same and what it means: "+1.20 [+0.30, +2.10] points, beyond noise", which is an interval without zero."""
-    return f"{points_of(found)} points, {'within' if found['low'] <= 0 <= found['high'] else 'beyond'} noise"
 
 
 def best_first(results: pd.DataFrame) -> pd.DataFrame:
@@ -222,6 +217,23 @@ def comparison(
             row[f"this run ({run_dataset or dataset})"] = _number(value.mean() if len(value) else None, "not run")
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def baselines_in_words(dataset: str, source: str, split: str, metric: str = "HR@10") -> str:
+    """How many of a dataset's printed baselines reach more, or less, here than is printed: one sentence."""
+    own, table = ranking(_recorded(dataset, source, split)), comparison(dataset, source, split, metric)
+    own = own[(own.metric == metric) & own.model.isin(MODELS)]
+    if "verdict" not in table or not len(own):
+        return f"Baselines recorded on {dataset}, {split}: {'not run' if not len(own) else 'none is printed'}."
+    counts = table[table.model.isin(MODELS)].verdict.value_counts()
+    above, below, within, left = (counts.get(word, 0) for word in ("above", "below", "within", "not run"))
+    best, (first, *_) = own.loc[own.value.idxmax()], _papers(dataset, split)
+    printed = _printed(TABLES[split][first], dataset, metric).get(first)
+    return (
+        f"Recorded on {dataset}: of the printed baselines {above} reach more here than is printed, {below} less, "
+        f"{within} lie within noise of it, {left} were not run; the best, {best.model}, reaches {metric} "
+        f"{best.value:.4f}" + (f" where {printed:.4f} is printed for {first} itself." if printed else ".")
+    )
 
 
 def _number(value: float | None, missing: str) -> str:

@@ -19,7 +19,7 @@ from contrec.study.config import BOTH, RECIPES, Config, apply
 
 PARTS, VECTORS, TOKENS = "parts", "base vectors", "tokens an item"
 CONDITION, ESTIMATE, RELEASED = "condition", "estimate", "released code"
-FEW = ("no-diffusion", "no-mask", "gold")  # what preset tiny has time for
+FEW = ("no-diffusion", "no-mask", "gold", "no-text-bonus")  # what preset tiny has time for
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,12 @@ def evaluations(wanted: Sequence[ArmCell]) -> dict[tuple[str, int], Evaluation]:
     return {(c.arm.name, c.seed): c.kept[1] for c in wanted if c.done}
 
 
+def full(wanted: Sequence[ArmCell]) -> dict[tuple[str, int], Evaluation]:
+    """Kept ranks of the finished full models and their controls (:mod:`contrec.controls`), by model and seed."""
+    own = [c for c in wanted if c.arm.name == "full" and c.done]
+    return {(name, c.seed): e for c in own for name, e in evaluating.kept_evaluations(c.folder).items()}
+
+
 def stem(full: Config) -> str:
     """Of a full model's files in ``data/reproduced``."""
     return "_".join((full.dataset, full.source, full.split, full.preset, full.model, full.recipe, "ablation"))

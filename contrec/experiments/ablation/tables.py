@@ -14,7 +14,7 @@ from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.experiments.ablation.arms import everything, why_left_out
 from contrec.experiments.ablation.cells import ArmCell, recorded
 from contrec.papers.published import published
-from contrec.study import evaluating
+from contrec.study import evaluating, words
 from contrec.study.config import Config
 
 METRICS = ("HR@10", "NDCG@10")
@@ -119,6 +119,23 @@ def _verdict(row: dict) -> str:
         return word
     same = np.sign(difference) == np.sign(row["published_difference"])
     return f"{word}, sign {'as' if same else 'not as'} printed"
+
+
+def in_words(frame: pd.DataFrame, where: str, metric: str = "HR@10") -> str:
+    """How many arms of :func:`compared` lie outside noise, with the printed sign, and the widest: a sentence."""
+    own = frame[(frame.metric == metric) & frame.difference.notna()]
+    if not len(own):
+        return f"{where}: not run."
+    clear = own[own.verdict.str.startswith(("lower", "higher"))]
+    says = f"{where}: of {len(own)} arms {len(clear)} differ from the full model outside noise"
+    if len(clear):
+        most = clear.loc[clear.difference.abs().idxmax()]
+        says += f", most of all {most.label} ({words.points(most.difference, most.diff_low, most.diff_high)})"
+    printed = own[own.published_difference.notna()]
+    if len(printed):
+        held = printed.verdict.str.match(r"(lower|higher), sign as printed").sum()
+        says += f"; of the {len(printed)} that are printed, {held} differ so with the printed sign"
+    return f"{says}."
 
 
 def holm(p: pd.Series) -> pd.Series:

@@ -14,6 +14,7 @@ import pandas as pd
 from contrec import paths
 from contrec.artifacts.store import read_about
 from contrec.checks import one_of
+from contrec.data.planted import WORLDS
 from contrec.evaluation import Evaluation
 from contrec.files import Damaged
 from contrec.study import evaluating, jobs
@@ -97,7 +98,7 @@ def _config(dataset: str, source: str, split: str, preset: str = "laptop") -> Co
 def of(config: Config, models: Sequence[str] | None = None) -> list[BaselineCell]:
     """The cells of one dataset and split, for the seeds of ``config``; None: all models that the dataset is fit for."""
     if models is None:
-        known = config.dataset == "planted" and config.split != "unseen_users"  # strangers have no known taste
+        known = config.dataset in WORLDS and config.split != "unseen_users"  # strangers have no known taste
         left_out = set() if known else {"oracle"}
         left_out |= {"repeat_history"} if config.dataset != "software" else set()
         models = [m for m in MODELS if m not in left_out]

@@ -22,10 +22,9 @@ from contrec.experiments.sweep.points import (
     values_of,
     why_fixed,
 )
-from contrec.study import evaluating
+from contrec.study import evaluating, words
 from contrec.study.config import TITLES, Config
 from contrec.study.recording import entry_of, read_ranks, read_table, write_results
-from contrec.study.tables import in_words, points_of
 
 COLUMNS = [*evaluating.COLUMNS, "parameter", "x", "kind", "part"]
 # What the papers' text says of their curves, whose values are not printed: ends of the best range, and where
@@ -173,7 +172,9 @@ def found_in(config: Config, found: pd.DataFrame, kept: Kept) -> str:
     title = table.parameter.map(lambda name: PARAMETERS[name].title)
     beyond = (table.low > 0) | (table.high < 0)
     spread = table[["spread", "low", "high"]].set_axis(["difference", "low", "high"], axis=1)
-    told = [f"{title[row.Index]} {points_of(row._asdict())}" for row in spread[beyond].itertuples()]
+    told = [
+        f"{title[row.Index]} {words.points(row.difference, row.low, row.high)}" for row in spread[beyond].itertuples()
+    ]
     text = f"{head}: best minus worst value, test users, beyond noise: {', '.join(told) or 'none'}; within noise: "
     text += f"{', '.join(title[~beyond]) or 'none'}."
     gains = {
@@ -184,8 +185,10 @@ def found_in(config: Config, found: pd.DataFrame, kept: Kept) -> str:
     if not gains:
         return text + " Validation chose the default each time."
     name = max(gains, key=lambda name: gains[name]["difference"])
-    left = f" Validation left the default for {len(gains)} of {len(table)}; the most that brought is "
-    return text + left + f"{in_words(gains[name])} ({PARAMETERS[name].title})."
+    top = [gains[name][part] for part in ("difference", "low", "high")]
+    noise = "within" if top[1] <= 0 <= top[2] else "beyond"
+    text += f" Validation left the default for {len(gains)} of {len(table)}; the most that brought is "
+    return text + f"{words.points(*top)} ({PARAMETERS[name].title}), {noise} noise."
 
 
 def _best_of(found: pd.DataFrame, config: Config, name: str):
