@@ -14,7 +14,7 @@ import torch
 
 from contrec import paths, plots, training
 from contrec.data.training_cases import NotTaken
-from contrec.evaluation import evaluate
+from contrec.evaluation import Evaluation, evaluate
 from contrec.experiments.sweep import head_only, one_case, points, tables
 from contrec.files import seal, sealed
 from contrec.recommender import Recommender
@@ -309,6 +309,7 @@ def test_one_setting_is_turned_and_the_list_follows(fitted, planted_split):
     for row in own.itertuples():
         assert row.rank in ranks[3].to_numpy() and ranks.index.str.endswith(row.title).any()
     target = f"target: {planted_split.catalogue.titles[one.target[0]]}"
+    assert ranks.index[-1] == target and ranks.index.is_unique
     assert ranks.loc[target].tolist() == moved["target's rank"].tolist() and ranks.columns.name == "steps"
     assert moved.kept.tolist() == [4, (ranks[1] <= 4)[ranks[3] <= 4].sum()]
 
@@ -340,3 +341,21 @@ def test_what_a_sweep_has_found_is_said_with_its_numbers(small, swept):
     assert (f"left the default for {len(chosen)} of {len(table)}" in said) == bool(len(chosen))
     assert tables.found_in(small, swept[:0], {}).endswith("no curve is whole yet.")
     assert "paper, stale: " in tables.found_in(small, swept.assign(stale=True), kept)
+
+
+def test_a_setting_beyond_noise_is_told_apart_from_one_within():
+    """By hand: a text bonus of .5 loses all targets that any other value finds; samples change nothing."""
+    config = Config.from_parameters("contrec", "paper", "tiny")
+    kept, rows = {}, []
+    for name in ("pi", "samples"):
+        for x in points.values_of(config, name):
+            for part in ("validation", "test"):
+                ranks = np.full(20, 50.0 if x == 0.5 else 1.0)
+                kept[name, x, 0, part] = e = Evaluation(ranks, np.ones(20), np.arange(20), True, None, {})
+                rows.append((name, x, 0, part, "HR@10", e.metrics()["HR@10"]))
+    found = pd.DataFrame(rows, columns=["parameter", "x", "seed", "part", "metric", "value"])
+    assert tables.found_in(config, found, kept) == (
+        "planted, ContRec paper: best minus worst value, test users, beyond noise: "
+        "π +100.0 points [+100.0, +100.0]; within noise: samples. Validation left the default for 1 of 2; "
+        "the most that brought is +0.0 points [+0.0, +0.0] (π), within noise."
+    )

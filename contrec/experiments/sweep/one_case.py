@@ -29,8 +29,8 @@ def turned(
 
     Returns:
         (a row per value: the value, cosine (of the preference with the first), target's rank, kept (how many of the
-        first list's k items are in this one), first in the list (title); ranks of the target and of what stands in the
-        first or the last list, a row per title and a column per value). A target that was seen has no rank.
+        first list's k items are in this one), first in the list (title); ranks of what stands in the first or the last
+        list and, last, of the target, a row per title and a column per value). A target that was seen has no rank.
     """
     one_of("parameter", parameter, TURNED)
     known, target = recommender.understand(one), recommender.catalogue.item_ids[one.target[0]]
@@ -43,9 +43,8 @@ def turned(
         bonus = value if parameter == "pi" else None
         lists.append(recommender.ranked(one, unseen, known, preferences[-1], bonus).set_index("item"))
     ranks = pd.DataFrame({value: ranking["rank"] for value, ranking in zip(values, lists, strict=True)})
-    followed = list(
-        dict.fromkeys([*lists[0].index[:k], *lists[-1].index[:k], *([target] if target in ranks.index else [])])
-    )
+    followed = [item for item in dict.fromkeys([*lists[0].index[:k], *lists[-1].index[:k]]) if item != target]
+    followed += [target] if target in ranks.index else []
     titles = lists[0].title
     rows = [
         {
