@@ -18,7 +18,7 @@ VERDICTS = {  # word of a verdict: how its mark looks
     "not run": "none", "not published": "mute", "stopped": "down",
 }  # fmt: skip
 _NUMBER = re.compile(r"[-+−]?[.,]?\d[\d.,]*(e[-+]?\d+)?%?( ?[±(\[].*)?", re.I)
-_BREAK = re.compile(r"\s+|(?<=[/_])")  # where a line of a cell may end
+_BREAK = re.compile(r"\s+|(?<=[/_])").split  # where a line of a cell may end
 _EMPTY = ("", "-", "–", "nan", "NaN", "None", *VERDICTS)
 WIDTH = 860  # pixels that a table has on a screen of 1280
 LETTER, GAP = 8.6, 17  # pixels of a letter, and around the words of a cell
@@ -113,7 +113,7 @@ def _written(rows: list, heads: int, caption: str) -> str:
     if numeric is None:
         return _box(rows, heads, numeric, caption)
     boxes = []
-    for columns in _split(rows):
+    for columns in _split(rows, heads, numeric):
         own = {n for n, column in enumerate(columns) if column in numeric}
         name = caption + (", continued" if boxes else "")
         boxes.append(_box([[row[n] for n in columns] for row in rows], heads, own, name))
@@ -127,17 +127,26 @@ def _box(rows: list, heads: int, numeric: set[int] | None, caption: str) -> str:
     return f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {name}">{inner}</div>'
 
 
-def _split(rows: list) -> list[list[int]]:
-    """Columns that stand beside each other on a screen, by the longest word that cannot be broken in each."""
+def _split(rows: list, heads: int, numeric: set[int]) -> list[list[int]]:
+    """Columns that stand beside each other on a screen: by the longest words in each, and numbers that stay whole.
+
+    Columns at the left that tell the rows apart (at most three) are repeated.
+    """
+    columns = len(rows[0]) if rows else 0
     widths = []
-    for n in range(len(rows[0]) if rows else 0):
-        words = [word for row in rows for word in _BREAK.split(row[n][3])]
+    for n in range(columns):
+        cells = [row[n][3] for row in rows]
+        whole = cells[heads:] if n in numeric else []
+        words = [*whole, *(word for cell in cells[: len(cells) - len(whole)] for word in _BREAK(cell))]
         widths.append(LETTER * max(map(len, words), default=0) + GAP)
+    body = [[cell[3] for cell in row] for row in rows[heads:]]
+    apart = (n for n in range(1, min(columns, 4)) if len({tuple(row[:n]) for row in body}) == len(body))
+    again = list(range(next(apart, 1)))
     parts, used = [[]], 0.0
     for n, width in enumerate(widths):
-        if len(parts[-1]) > 1 and used + width > WIDTH:
-            parts.append([0])
-            used = widths[0]
+        if len(parts[-1]) > len(again) and used + width > WIDTH:
+            parts.append(list(again))
+            used = sum(widths[n] for n in again)
         parts[-1].append(n)
         used += width
     return parts
