@@ -1,10 +1,16 @@
-"""Range and choice checks with one kind of message: what the value is, what is allowed."""
+"""Checks with one kind of message, what the value is and what is allowed; and the error of bad input."""
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
+from collections.abc import Callable, Collection
 from numbers import Integral
+
+
+class DataError(ValueError):
+    """Bad input, told in one sentence: what is wrong, in which file and row, and the cure."""
 
 
 def in_range(name: str, value: float, low: float, high: float) -> None:
@@ -56,5 +62,29 @@ def one_of(name: str, value, allowed) -> None:
 
 def nearest(value, allowed) -> str:
     """The end of a message about an unknown name: "; did you mean 'x'?", or "" where nothing is near."""
-    found = difflib.get_close_matches(str(value).lower(), [str(name) for name in allowed], n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    names = {str(name).lower(): str(name) for name in reversed(list(allowed))}
+    found = difflib.get_close_matches(str(value).lower(), names, n=1)
+    return f"; did you mean {names[found[0]]!r}?" if found else ""
+
+
+def settings_of(function: Callable, *without: str) -> set[str] | None:
+    """The names that a function or class takes by keyword, ``without`` some; None where it takes any."""
+    taken = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
+        return None
+    return {parameter.name for parameter in taken} - set(without)
+
+
+def known_settings(of: str, given: Collection[str], known: Collection[str] | None) -> None:
+    """Raise ValueError if a name in ``given`` is not among the ``known`` settings of something (None: any may be)."""
+    for name in given:
+        if known is not None and name not in known:
+            have = f"known are {', '.join(sorted(known))}" if known else "there are none"
+            raise ValueError(f"unknown setting {name!r} of {of}{nearest(name, known)}; {have}")
+
+
+def of_kind(name: str, value, kind: type, cure: str) -> None:
+    """Raise TypeError unless ``value`` is a ``kind``; the message ends in the ``cure``."""
+    if not isinstance(value, kind):
+        got = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+        raise TypeError(f"{name} must be of the kind {kind.__name__}, got {got}: {cure}")

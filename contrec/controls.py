@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrec.asking import Understanding
 from contrec.checks import finite
 from contrec.data.interactions import Cases, Split
 from contrec.data.training_cases import training_cases
 from contrec.diffusion import Diffusion
 from contrec.evaluation import evaluate
-from contrec.recommender import Recommender, Understanding
+from contrec.recommender import Recommender
 
 
 @dataclass

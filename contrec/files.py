@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contrec.data.interactions import DataError
+from contrec.checks import DataError
 
 
 class Damaged(DataError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contrec.data.interactions import DataError
+from contrec.checks import DataError
 
 BLOCK = 2**28  # bytes
 

@@ -133,6 +133,7 @@ class Network(nn.Module):
         user_model: backbone with injection.
         item_tokenizer, user_tokenizer: pretrained and frozen (Sect. 3.5.1, ContRec), or trained here (DeftRec).
         items: base embeddings q, (m, d).
+        denoiser, sampler: of :class:`contrec.diffusion.Diffusion`.
     """
 
     def __init__(
@@ -142,6 +143,9 @@ class Network(nn.Module):
         item_tokenizer: Tokenizer,
         user_tokenizer: Tokenizer,
         items: Tensor,
+        *,
+        denoiser=None,
+        sampler=None,
     ):
         super().__init__()
         self.config, self.user_model = config, user_model
@@ -155,7 +159,7 @@ class Network(nn.Module):
         self.condition_net = make_condition_net(
             config.condition_net, user_model.hidden, dim, config.n_condition, config.condition_length
         )
-        self.diffusion = Diffusion(dim, config.diffusion, *self.condition_net.shape)
+        self.diffusion = Diffusion(dim, config.diffusion, *self.condition_net.shape, denoiser=denoiser, sampler=sampler)
         self.register_buffer("items", items, persistent=False)
         shape = config.tokenizer
         rows = rows_at_once(4 * (dim + 2 * shape.width + 2 * shape.n_tokens * item_tokenizer.config.token_dim))

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -27,6 +27,29 @@ from contrec.files import enough, room, seal, sealed, sha256
 SEEDS = 2**64  # a generator takes a seed below; larger ones, made from a seed, an epoch and a step, wrap around
 SEAL = "seal.json"  # hashes of a checkpoint's files
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedBatch:
+    """A batch that processes share: a dataclass of tensors with a row for each of its cases.
+
+    Its module multiplies the loss, a mean over :meth:`terms`, by ``weight``; the mean of the shares' losses over the
+    processes is then the whole batch's.
+    """
+
+    weight: float = 1.0
+
+    def terms(self) -> int:
+        """Of how many terms the loss is the mean."""
+        raise NotImplementedError
+
+    def shard(self, index: int, count: int) -> SharedBatch:
+        """The rows of one of ``count`` processes; where there are none for it, row 0 to no effect."""
+        rows = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "weight"}
+        own = replace(self, **{name: x[index::count] for name, x in rows.items()})
+        if not len(next(iter(rows.values()))[index::count]):
+            return replace(self, **{name: x[:1] for name, x in rows.items()}, weight=0.0)
+        return replace(own, weight=count * own.terms() / self.terms())
 
 
 @dataclass(frozen=True)

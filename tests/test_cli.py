@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 
 from contrec import cli, data, paths
+from contrec.checks import DataError
 from contrec.cli import make, text
 from contrec.data import download, table
-from contrec.data.interactions import DataError
 from contrec.report import notebooks, page
 from contrec.report.notebooks import Outcome
 from contrec.report.parameters import parameters_of

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from contrec.asking import shown
 from contrec.recommender import Recommender
 from contrec.study.config import Config
 
@@ -114,9 +115,9 @@ def test_the_mask_at_test_changes_answers(planted_split):
 def test_what_a_user_shows_is_shown_in_an_order_of_its_own(planted_split):
     recommender = made("paper").fit(planted_split)
     cases = planted_split.test.select(np.arange(20))
-    shown = recommender._shown(cases, np.arange(20))
-    assert any(shown.history(i).tolist() != cases.history(i)[-10:].tolist() for i in range(20))
-    assert all(sorted(shown.history(i)) == sorted(cases.history(i)[-10:]) for i in range(20))
+    seen = shown(cases, recommender.config.language, np.arange(20))
+    assert any(seen.history(i).tolist() != cases.history(i)[-10:].tolist() for i in range(20))
+    assert all(sorted(seen.history(i)) == sorted(cases.history(i)[-10:]) for i in range(20))
 
 
 def test_saving_and_loading_changes_nothing(fitted, planted_split, tmp_path):
@@ -137,8 +138,10 @@ def test_lists_agree_with_scores(fitted, planted_split):
     number = {str(item): n for n, item in enumerate(fitted.catalogue.item_ids)}
     listed = np.array([number[str(item)] for item in top.item]).reshape(6, 3)
     np.testing.assert_array_equal(listed, scores.topk(3).indices.numpy())
-    with pytest.raises(ValueError, match="k must"):
-        fitted.recommend_cases(cases, planted_split.n_items)
+    left = planted_split.n_items - np.diff(seen.indptr)
+    with pytest.warns(UserWarning, match=f"6 of 6 users have {left.min()} of 64 items left at the least"):
+        whole = fitted.recommend_cases(cases, planted_split.n_items)
+    assert whole.groupby("case").size().tolist() == left.tolist() and np.isfinite(whole.score).all()
 
 
 def test_the_prompt_counts_in_the_released_language_loss(planted_split):

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from contrec import baselines, training
-from contrec.baselines.matrices import interaction_matrix
 from contrec.controls import direct_head
 from contrec.embeddings.lightgcn import LightGCNEmbeddings, symmetric_operator
 from contrec.evaluation import evaluate
 from contrec.recommender import Recommender
+from contrec.relations import interaction_matrix
 
 
 class Watched:

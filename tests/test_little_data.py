@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from contrec import baselines, data, embeddings, training
+from contrec.checks import DataError
 from contrec.controls import variants
 from contrec.data import core
 from contrec.data.facets import make_catalogue
-from contrec.data.interactions import DataError
 from contrec.data.splits import PROTOCOLS
 from contrec.experiments.sweep import head_only
 from contrec.experiments.sweep.head_only import Conditions, retrained
@@ -204,7 +204,7 @@ def test_any_seed_trains_every_phase(seed, planted_split, tiny_config, monkeypat
     quick = {"training.epochs": 1, "tokenizer.epochs": 1, "training.validation_users": 8}
     config = tiny_config({**quick, "inputs": "lightgcn", "embeddings": {"dim": 8, "epochs": 1}})
     made = Recommender(config, device="cpu").fit(planted_split, seed=seed)
-    assert made._seed == seed and type(made._seed) is int and np.isfinite(made.history["phase2"][0]["total"])
+    assert made.seed == seed and type(made.seed) is int and np.isfinite(made.history["phase2"][0]["total"])
     for name in ("mf", "dreamrec"):
         model = baselines.make(name, epochs=1, dim=8).fit(planted_split, seed=seed)
         assert np.isfinite(np.asarray(model.score(planted_split.test.select([0])))).all()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from contrec import baselines, embeddings, memory
-from contrec.data.interactions import DataError
+from contrec.checks import DataError
 from contrec.diffusion import Diffusion, DiffusionConfig, samplers
 from contrec.experiments.sweep.head_only import changed
 from contrec.network import Network
@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_told_before_it_is_made(fit, what, instead, planted
 
 
 def test_the_bound_on_pairs_is_one(planted_split):
-    from contrec.baselines.matrices import interaction_matrix, pairs
+    from contrec.relations import interaction_matrix, pairs
 
     matrix = interaction_matrix(planted_split.train)
     for part in (matrix, matrix[:3]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -77,8 +79,8 @@ def test_a_mark_in_a_title_opens_no_slot(recommender):
 def test_a_history_of_the_odd_items_alone_works(recommender):
     found = recommender.recommend(history=["t1", "t0"], k=22)  # all that is left of 24
     assert set(found["item"]) == set(recommender.catalogue.item_ids) - {"t0", "t1"}
-    with pytest.raises(ValueError, match="k must be at most .* 22, got 23"):
-        recommender.recommend(history=["t1", "t0"], k=23)
+    with pytest.warns(UserWarning, match="k is 23, but the user has 22 of 24 items left"):
+        assert len(recommender.recommend(history=["t1", "t0"], k=23)) == 22
 
 
 def test_the_command_line_trains_and_asks_it(file, monkeypatch, tmp_path, capsys):
@@ -99,8 +101,15 @@ def test_the_command_line_trains_and_asks_it(file, monkeypatch, tmp_path, capsys
     assert cli.main(["recommend", run, "--user", "u40", "-k", "2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
     out = tmp_path / "all.csv"
-    assert cli.main(["recommend", run, "--all", "--out", str(out), "-k", "19"]) == 2  # u0 has 18 left
-    assert "18" in capsys.readouterr().err and not out.exists()
+    with pytest.warns(UserWarning, match="k is 19, but 40 of 41 users have 18 of 24 items left at the least"):
+        assert cli.main(["recommend", run, "--all", "--out", str(out), "-k", "19"]) == 0
+    assert len(out.read_text().splitlines()) == 1 + 40 * 18 + 19
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda *about: print(warnings.formatwarning(*about), end="", file=sys.stderr)
+        assert cli.main(["recommend", run, "--user", "u0", "-k", "19"]) == 0
+    assert capsys.readouterr().err.startswith("contrec: note: k is 19, but the user has 18 of 24 items left")
+    out.unlink()
     assert cli.main(["recommend", run, "--all", "--out", str(out), "-k", "2"]) == 0
     strangers(run, file, tmp_path, capsys)
     assert len(out.read_text().splitlines()) == 1 + 2 * 41 and [f.name for f in tmp_path.glob("*all*")] == ["all.csv"]

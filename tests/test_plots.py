@@ -109,7 +109,25 @@ def figures(rng):
         ],
         columns=["group", "label", "metric", "kind", "difference", "low", "high"],
     )
+    swept = pd.DataFrame(
+        [
+            (name, name, kind, x, part, 0.1, 0.1 * x, 0.1 * x - 1, 0.1 * x + 1, 1, x == 0, x == 2, 0.0, 1.0)
+            for name, kind in (("rho", "all"), ("tau", "head only"), ("omega", "one checkpoint"))
+            for x in (0, 1, 2)
+            for part in ("test", "validation")
+        ],
+        columns=[
+            *("parameter", "title", "kind", "x", "part", "value", "difference", "diff_low", "diff_high", "n_seeds"),
+            *("default", "best", "paper_low", "paper_high"),
+        ],
+    )
+    two = pd.concat([growth, growth.assign(layout="reference layout")]).assign(items=[1, 4, 10] * 2)
+    moved = pd.DataFrame({0: [1, 2], 2: [2, 1], 10: [17, np.nan]}, index=["A $5 item", "another"])
     return {
+        "sweep": lambda: plots.sweep(swept, subtitle="Planted"),
+        "history": lambda: plots.cost_curves(two, "items", xlabel="history items", subtitle="Planted"),
+        "tokens": lambda: plots.tokens(rng.normal(size=(3, 2, 5)), ["a vase", "b", "c"], subtitle="Planted"),
+        "grid": lambda: plots.heat_map(moved, label="rank of each item", xlabel="omega", darkest="low"),
         "loss": lambda: plots.loss_curves(history(rng), subtitle="Planted, tiny, 3 seeds"),
         "ranking": lambda: plots.ranking_intervals(results(), subtitle="LastFM, tiny, 1 seed"),
         "variance": lambda: plots.channel_variance(variances, subtitle="Planted"),
@@ -125,7 +143,7 @@ def figures(rng):
 
 
 NAMES = ["loss", "ranking", "variance", "path", "lengths", "reconstruction", "parts", "growth", "sampling", "unseen"]
-NAMES += ["differences"]
+NAMES += ["differences", "sweep", "history", "tokens", "grid"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -159,6 +177,85 @@ def test_text_is_legible_and_inside(name, rng):
         assert (
             box.x0 >= frame.x0 - 1 and box.x1 <= frame.x1 + 1 and box.y0 >= frame.y0 - 1 and box.y1 <= frame.y1 + 1
         ), text
+
+
+def looks(handle) -> tuple:
+    """What is left of a legend's entry in black and white: marker, line, fill."""
+    if isinstance(handle, matplotlib.collections.PathCollection):  # dots
+        return "dots", *handle.get_sizes()
+    line = handle[0] if isinstance(handle, matplotlib.container.Container) else handle
+    filled = line.get_markerfacecolor() not in ("white", "none")
+    return line.get_marker(), str(line._dash_pattern), line.get_fillstyle(), filled, line.get_markersize()
+
+
+def of_equal_markers(rng) -> dict:
+    """Series whose methods share a marker and differ in colour elsewhere."""
+    names = ["popularity", "mf", "gru4rec", "p5", "contrec"]
+    loss = pd.DataFrame([(m, e, p, 1.0 + e) for m in names[:2] for e in range(4) for p in ("train", "validation")])
+    rates = rate_distortion()[1]
+    tokenizers = [name for name in theme.METHODS if name.split("/")[0] in ("vq", "rq", "mq", "vae", "sigma_vae",
+                  "autoencoder", "diffusion", "masked_encoder")]  # fmt: skip
+    rates = pd.concat([rates[rates["decoder"] == "vq"].assign(decoder=name) for name in tokenizers])
+    growth = pd.DataFrame({"layout": names, "items": [10**3] * 5, "seconds": 1.0, "MiB": 2.0})
+    lengths = pd.DataFrame({"dataset": list(theme.DATASETS), "length": range(1, 1 + len(theme.DATASETS))})
+    return {
+        "loss, two parts": lambda: plots.loss_curves(loss.set_axis(["model", "epoch", "part", "loss"], axis=1)),
+        "tokenizers": lambda: plots.reconstruction(rate_distortion()[0], rates),
+        "layouts": lambda: plots.cost_curves(growth, "items", xlabel="items"),
+        "datasets": lambda: plots.history_lengths(lengths),
+    }
+
+
+@pytest.mark.parametrize("name", [*NAMES, "loss, two parts", "tokenizers", "layouts", "datasets"])
+def test_series_tell_apart_without_colour(name, rng):
+    figure, _ = (figures(rng) | of_equal_markers(rng))[name]()
+    series = {}
+    for ax in figure.axes:
+        handles, labels = ax.get_legend_handles_labels()
+        series |= {label: looks(handle) for handle, label in zip(handles, labels, strict=True)}
+    assert len(set(series.values())) == len(series), series
+
+
+WHOLE = re.compile("epoch|^step|items|channel, by|history length|^rate")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "loss, two parts", "datasets"])
+def test_what_is_counted_has_whole_ticks(name, rng):
+    figure, _ = (figures(rng) | of_equal_markers(rng))[name]()
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        if WHOLE.search(ax.get_xlabel()):
+            low, high = ax.get_xlim()
+            ticks = [tick for tick in ax.get_xticks() if low <= tick <= high]
+            assert ticks and all(tick == round(tick) for tick in ticks), (ax.get_xlabel(), ticks)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_panels_have_one_letter_each(name, rng):
+    figure, _ = figures(rng)[name]()
+    letters = [found[1] for ax in figure.axes if (found := re.match(r"\((\w)\)", ax.get_title()))]
+    assert letters == list("abcdefghi"[: len(letters)]), letters
+
+
+def test_printed_and_measured_seconds_have_labels_of_their_own(rng):
+    figure, _ = figures(rng)["parts"]()
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert said[0] == "published (another machine)" and all(label.startswith("this run: ") for label in said[1:])
+
+
+def test_a_heat_map_writes_each_number_once_and_shades_what_stands_out(rng):
+    table = pd.DataFrame({"x": [1, 30], "y": [2, np.nan]}, index=["first", "second"])
+    for darkest, order in (("low", [1, 2, 30]), ("high", [30, 2, 1])):
+        figure, frame = plots.heat_map(table, label="rank", darkest=darkest, marked=["second"])
+        ax = figure.axes[0]
+        assert sorted(t.get_text() for t in ax.texts if t.get_text()) == ["1", "2", "30"] and len(frame) == 3
+        shades = dict(zip([1, 2, 30, None], ax.collections[0].get_array().ravel()[[0, 1, 2, 3]], strict=True))
+        assert sorted(order, key=shades.get, reverse=True) == order
+        assert [t.get_fontweight() for t in ax.get_yticklabels()] == ["normal", "bold"]
+    with pytest.raises(ValueError, match="darkest must be 'high' or 'low', got 'red'"):
+        plots.heat_map(table, label="rank", darkest="red")
+    with pytest.raises(ValueError, match="there are none"):
+        plots.heat_map(table * np.nan, label="rank")
 
 
 def test_every_method_has_its_own_look():
@@ -316,7 +413,7 @@ def test_reconstruction_averages_seeds_and_leaves_infinite_rates_out():
     rates.loc[len(rates)] = ["sigma_vae", 1, np.inf, 0.1, 0.9, 0.5, 0.1, np.nan, np.nan]
     figure, data = plots.reconstruction(loss, rates, references={"HR@10": 0.2})
     assert len(data) == 6 and data["mse"].iloc[0] == pytest.approx((1 / 2 + 1 / 3) / 2)
-    assert [ax.get_title()[:3] for ax in figure.axes] == ["(a)", "(b)", "(b)", "(c)", "(c)", "(d)"]
+    assert [ax.get_title()[:3] for ax in figure.axes] == ["(a)", "(b)", "(c)", "(d)", "(e)", "(f)"]
 
 
 def test_trade_off_numbers_the_points_of_a_line_only():

@@ -24,7 +24,7 @@ from contrec.study import fitting
 from contrec.study.config import Config
 from contrec.training import TrainingConfig, fit, trainable_state
 
-LIMIT = 50  # seconds; they take a third of it
+LIMIT = 240  # seconds; they take a tenth of it on a quiet machine
 NO_DROPOUT = {"diffusion.dropout": 0.0, "training.epochs": 2, "tokenizer.epochs": 1, "training.validation_users": 8}
 TUNED = {
     "residual": True, "diffusion.head": "direct", "diffusion.prediction_type": "sample", "diffusion.noise_draws": 2,
@@ -36,7 +36,11 @@ NETWORKS = {  # 80 cases
     "gold": {"training.batch_size": 16, "condition_from": "gold"},
     "own vectors": {"training.batch_size": 16, "inputs": "lightgcn", "embeddings": {"dim": 16, "epochs": 2}},
 }
-BASELINES = {"mf": {"dim": 8}, "sasrec": {"dim": 8, "dropout": 0.3}}
+BASELINES = {
+    "mf": {"dim": 8},
+    "sasrec": {"dim": 8, "dropout": 0.0, "batch_size": 7},  # an odd number of rows
+    "gru4rec": {"dim": 8, "hidden": 8, "dropout": 0.0, "loss": "softmax"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -187,11 +191,11 @@ def fit_baseline(name, split):
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_a_baseline_is_that_of_one_process_dropout_included(folder, planted_split, one_thread, name):
-    """Its batches have no share for a process: each trains on all of them."""
+def test_a_baseline_shares_its_batches_and_is_that_of_one_process(folder, planted_split, one_thread, name):
+    """Measured, without dropout: losses of .7 to 4 differ by 8e-8 to 5e-7."""
     model = fit_baseline(name, planted_split)
     weights, history = result(folder, name)
-    assert equal(trainable_state(model.module), weights) and furthest(model.history, history) == 0
+    assert furthest(model.history, history) < 2e-6
 
 
 def fit_contrec(config, split, embeddings, folder=None, kind=None):
@@ -215,8 +219,8 @@ def test_a_study_trains_with_two_processes_what_it_would_with_one(config, monkey
     folder = fitting.store().path("recommender", fitting.recommender_key(config, 0))
     assert json.loads((folder / "run.json").read_text())["processes"] == 2
     assert [path.name for path in folder.parent.iterdir() if not path.name.endswith(".lock")] == [folder.name]
-    monkeypatch.setattr(fitting, "_train", None)  # it is there: nothing is trained, by however many,
-    monkeypatch.setattr(fitting.subprocess, "run", None)  # and none is started
+    monkeypatch.setattr(fitting, "train", lambda *_, **__: pytest.fail("trained"))  # it is there: nothing is trained
+    monkeypatch.setattr(fitting, "make_together", None)  # by however many, and none is started
     for processes in (1, 2):
         assert equal(
             trainable_state(fitting.fitted(config, 0, processes=processes).network), trainable_state(made.network)

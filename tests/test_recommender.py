@@ -272,8 +272,6 @@ def test_a_history_is_worth_as_much_as_its_user(fitted):
 
 def test_impossible_requests_are_told(fitted):
     user, item = fitted.user_ids[0], fitted.catalogue.item_ids[0]
-    with pytest.raises(ValueError, match="k must be at most the number of unseen items.*has 63, got 64"):
-        fitted.recommend(history=[item], k=64)
     with pytest.raises(ValueError, match="^k must be a whole number of at least 1, got 0"):
         fitted.recommend(user=user, k=0)
     with pytest.raises(ValueError, match="unknown user 'nobody': give one of the 80 users"):
@@ -290,7 +288,7 @@ def test_impossible_requests_are_told(fitted):
 
 
 def test_what_is_not_fitted_says_so(tiny_config):
-    with pytest.raises(AttributeError, match="no attribute 'user_ids': it is not fitted yet, call fit or load first"):
+    with pytest.raises(AttributeError, match="no attribute 'user_ids': it is not fitted yet, call fit"):
         Recommender(tiny_config(), device="cpu").recommend(user="u0")
 
 

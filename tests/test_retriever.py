@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contrec.retriever import FacetIndex, hybrid_scores, hybrid_topk
+from contrec.retriever import FacetIndex, _slack, hybrid_scores, hybrid_topk
 
 
 def world(n_users, n_items, dim, *, seed=0, n_answers=6, exact=False):
@@ -163,3 +163,51 @@ def test_a_facet_matches_the_items_that_have_it():
     index = FacetIndex.build([("a",), ("b", "a", "other"), ()], ("a", "b"))
     expected = [[False, True, False], [False, False, False], [True, True, False]]
     assert index.match(np.array([1, -1, 0]), 3).tolist() == expected
+
+
+def test_a_catalogue_without_items_leaves_nobody_anything():
+    with pytest.raises(ValueError, match="row 0 has 0, got 1"):
+        hybrid_topk(torch.ones(3, 4), torch.ones(0, 4), 1)
+
+
+def test_products_shortened_to_eight_bits_stay_within_the_slack(monkeypatch):
+    # 63 entries half a unit above what eight bits hold, and the rest of the length in a 64th: all are rounded down
+    u = torch.full((64,), 0.125 * (1 + 2**-8), dtype=torch.float64)
+    u[63] = (1 - u[:63].square().sum()).sqrt()
+    short = u.bfloat16().double()
+    error = abs(float(short @ short) - 1)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+    assert error < _slack(64, 0.0) < 1.1 * error  # else near ties are lost, or everything is ranked twice
+    assert _slack(64, 0.5) == 1.5 * _slack(64, 0.0)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "highest")
+    # unit roundoff times d for the sum, d / 2 for each of two lengths, and a few single operations
+    assert (2 * 64 + 6) * 2**-24 < _slack(64, 0.0) < 1e-5
+
+
+def test_what_does_not_fit_is_named_on_either_side():
+    y, items, index = torch.ones(2, 3), torch.randn(9, 3), FacetIndex.build([("x",)] * 9, ("x",))
+    for a, b in ((y[:, :2], items), (y[0], items), (y[..., None], items), (y, items[..., None])):
+        with pytest.raises(ValueError, match="must have shapes"):
+            hybrid_topk(a, b, 1)
+    with pytest.raises(ValueError, match=r"facet must have shape \(2,\), got \(1,\)"):
+        hybrid_topk(y, items, 1, facet=[0], facet_items=index)
+    for indptr in ([0, 2, 1], [0, 1, 3], [1, 1, 1]):  # goes down, ends beyond the ids, begins after 0
+        with pytest.raises(ValueError, match="seen must be CSR: indptr of length 3"):
+            hybrid_topk(y, items, 1, seen=(indptr, [3]))
+    for ids in ([0, 9], [-1, 8]):
+        with pytest.raises(ValueError, match=r"item id in seen must lie in \[0, 8\]"):
+            hybrid_topk(y, items, 1, seen=([0, 2, 2], ids))
+    with pytest.raises(ValueError, match="text_bonus must lie in"):
+        hybrid_scores(y, items, None, -0.5)
+    assert hybrid_topk(y, items, 8, seen=([0, 1, 1], [0])).ids[0].min() > 0  # the first item is an item like any
+
+
+def test_items_and_users_of_any_length_in_small_parts():
+    """Lengths from a thousandth to a thousand, more users than candidates are kept, and parts smaller than these."""
+    y, items, facet, index, csr, seen, match = world(300, 400, 16)
+    scale = 10 ** torch.linspace(-3, 3, 400)[torch.randperm(400, generator=torch.Generator().manual_seed(1))]
+    y, items = y.requires_grad_(), items * scale[:, None]
+    known = {"facet": facet, "facet_items": index, "seen": csr}
+    found = hybrid_topk(y, items, 1, text_bonus=0.05, chunk=20, **known)
+    assert np.array_equal(found.ids.numpy(), brute_force(y.detach(), items, 1, match, seen, 0.05)[0])
+    assert not found.score.requires_grad  # nothing is kept for a gradient

@@ -1,0 +1,1 @@
+"""What is kept: artifacts under fingerprints, stage versions, and where every recorded number comes from."""

@@ -19,7 +19,6 @@ PACKAGE = Path(__file__).resolve().parents[1]
 RECORD = Path(__file__).with_name("stage_versions.json")
 
 _FLOORS = (
-    "matrices",
     "popularity",
     "itemknn",
     "transitions",
@@ -29,16 +28,17 @@ _FLOORS = (
     "repeat_history",
     "oracle",
 )
+_RECOMMENDER = ("network", "retriever", "training", "recommender", "asking", "keeping")
 _SEQUENCES = ("sequences", "sasrec", "gru4rec", "ssd4rec")
 # Stage -> its modules and folders. A stage also depends on those before it, through the fingerprints in its key.
 STAGES: dict[str, tuple[str, ...]] = {
     "data": ("data",),
-    "embeddings": ("embeddings", *(f"baselines/{name}.py" for name in ("ease", "itemknn", "matrices", "transitions"))),
+    "embeddings": ("embeddings", "relations.py"),
     "tokenizers": ("tokenizers",),
     "diffusion": ("diffusion",),
     "reconstruction": ("experiments/reconstruction/peers.py",),
-    "recommender": ("language", "network.py", "retriever.py", "training.py", "recommender.py"),
-    "baselines": tuple(f"baselines/{name}.py" for name in _FLOORS),
+    "recommender": ("language", *(f"{name}.py" for name in _RECOMMENDER)),
+    "baselines": ("relations.py", *(f"baselines/{name}.py" for name in _FLOORS)),
     "learned": ("baselines/learned.py",),  # and the loop in training.py, a change of which may need a bump here too
     "graph_baselines": tuple(f"baselines/{name}.py" for name in ("graph", "mf", "gtn", "ltgnn")),
     "sequence_baselines": tuple(f"baselines/{name}.py" for name in _SEQUENCES),
@@ -49,7 +49,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 # Modules whose source changes no artifact: they say what is run (and so stand in the key), or show results.
 OUTSIDE = (
     *("__init__.py", "baselines/__init__.py", "__main__.py", "checks.py", "files.py", "given.py", "memory.py"),
-    "paths.py",
+    *("paths.py", "shown.py"),
     *("papers", "artifacts", "study", "experiments", "report", "bench", "plots", "cli"),
 )
 

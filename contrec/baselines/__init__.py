@@ -1,8 +1,37 @@
-"""Baselines behind the one protocol; ``make(name)`` builds one, unfitted, with its default settings."""
+"""Baselines behind the one protocol; ``make(name)`` builds one, unfitted, with its default settings.
+
+A baseline of one's own is one file and one registration:
+
+    import numpy as np
+    from contrec import baselines, data, evaluation
+
+    class Fresh:
+        # what was taken most in the newest share of the train rows
+        def __init__(self, share=0.2):
+            self.share = share
+
+        def fit(self, split, *, embeddings=None, seed=0, progress=False):
+            time = split.train.timestamp
+            newest = split.train.item[time >= np.quantile(time, 1 - self.share)]
+            self.counts = np.bincount(newest, minlength=split.n_items)
+            return self
+
+        def score(self, cases):  # (B, m)
+            return np.broadcast_to(self.counts, (len(cases), len(self.counts)))
+
+    baselines.register("fresh", Fresh)
+    split = data.split(*data.load("planted"))
+    outcome = evaluation.evaluate(baselines.make("fresh", share=0.1).fit(split), split.test)
+
+One that learns by gradient derives from :class:`Learned`, which brings the training loop.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
+from inspect import signature
 
 from contrec.baselines.dreamrec import DreamRec
 from contrec.baselines.ease import EASE
@@ -20,7 +49,8 @@ from contrec.baselines.repeat_history import RepeatHistory
 from contrec.baselines.sasrec import SASRec
 from contrec.baselines.ssd4rec import SSD4Rec
 from contrec.baselines.transitions import Transitions
-from contrec.checks import one_of
+from contrec.checks import known_settings, of_kind, one_of, settings_of
+from contrec.training import LoopConfig
 
 REGISTRY = {
     "popularity": Popularity,
@@ -44,17 +74,48 @@ REGISTRY = {
 }
 
 
+_OURS = frozenset(REGISTRY)
+
+
+def register(name: str, maker: Callable) -> None:
+    """Make a baseline known under a name; the same name again replaces it.
+
+    Args:
+        name: as in :func:`make`.
+        maker: class or function that takes settings by keyword and gives a model with ``fit``, and ``score`` or
+            ``topk``, see :class:`contrec.evaluation.Model`.
+
+    Raises:
+        ValueError: if a baseline of that name comes with the package.
+        TypeError: if ``maker`` cannot be called.
+    """
+    if name in _OURS:
+        raise ValueError(f"baseline {name!r} comes with contrec; register yours under another name")
+    of_kind("maker", maker, Callable, "give the class, or a function of settings")
+    REGISTRY[name] = maker
+
+
 def make(name: str, **settings):
     """Unfitted baseline ``name``, with its defaults unless ``settings`` say otherwise.
 
     Raises:
-        ValueError: if no baseline has that name.
+        ValueError: if no baseline has that name, or it has no setting of a name.
     """
     one_of("baseline", name, REGISTRY)
+    known_settings(f"baseline {name!r}", settings, _settings(REGISTRY[name]))
     return REGISTRY[name](**settings)
+
+
+def _settings(maker) -> set[str] | None:
+    """Names of settings, with those of the training loop for a model that learns by gradient; None: any."""
+    kind = maker.func if isinstance(maker, partial) else maker
+    if not (isinstance(kind, type) and issubclass(kind, Learned)):
+        return settings_of(maker)
+    named = {name for name, p in signature(kind).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    return named | {field.name for field in fields(LoopConfig)}
 
 
 __all__ = [
     "DreamRec", "EASE", "GRU4Rec", "GTN", "ItemKNN", "LTGNN", "Learned", "LightGCN", "MF", "Oracle", "Popularity",
-    "PureSVD", "REGISTRY", "RepeatHistory", "SASRec", "SSD4Rec", "Transitions", "make",
+    "PureSVD", "REGISTRY", "RepeatHistory", "SASRec", "SSD4Rec", "Transitions", "make", "register",
 ]  # fmt: skip

@@ -11,15 +11,15 @@ from torch.nn import functional as F
 
 from contrec.baselines.learned import Learned
 from contrec.baselines.sasrec import CausalTransformer
-from contrec.baselines.sequences import Batch, last_position, padded
+from contrec.baselines.sequences import SequenceBatch, last_position, padded
 from contrec.checks import in_range, one_of, positive
+from contrec.data.cases import cases_inside
 from contrec.data.interactions import Cases, Split, history_seed
-from contrec.data.splits import training_cases
 from contrec.data.training_cases import bucketed
 from contrec.diffusion.ddpm import NoiseSchedule, q_sample
 from contrec.diffusion.denoiser import frequencies
 from contrec.diffusion.guidance import NullCondition, guide
-from contrec.diffusion.samplers import SAMPLERS, draws, noise_streams, row_seeds, sample
+from contrec.diffusion.samplers import SAMPLERS, Step, draws, noise_streams, row_seeds, sample
 
 
 class DreamRec(Learned):
@@ -48,7 +48,7 @@ class DreamRec(Learned):
 
     def __init__(
         self, dim: int = 64, length: int = 10, dropout: float = 0.1, timesteps: int = 500, schedule: str = "linear",
-        p_uncond: float = 0.1, guidance_strength: float = 2.0, sampler: str = "ddpm",
+        p_uncond: float = 0.1, guidance_strength: float = 2.0, sampler: str | Step = "ddpm",
         sampler_steps: int | None = None, score_by: str = "cosine", **loop,
     ):  # fmt: skip
         super().__init__(**loop)
@@ -60,17 +60,18 @@ class DreamRec(Learned):
         in_range("p_uncond", p_uncond, 0, 1)
         in_range("guidance_strength", guidance_strength, 0, math.inf)
         in_range("sampler_steps", steps, 1, timesteps)
-        one_of("sampler", sampler, SAMPLERS)
+        if not callable(sampler):
+            one_of("sampler", sampler, SAMPLERS)
         one_of("score_by", score_by, ("inner", "cosine"))
         self.dim, self.length, self.dropout, self.p_uncond = dim, length, dropout, p_uncond
         self.guidance_strength, self.sampler, self.steps, self.score_by = guidance_strength, sampler, steps, score_by
 
-    def build(self, split: Split) -> Network:
-        self._cases = training_cases(split.train, "prefixes", max(1, len(split.train)))
+    def build(self, split: Split) -> DrawnNextItem:
+        self._cases = cases_inside(split.train, "prefixes", max(1, len(split.train)))
         self.noise_seed = torch.initial_seed()  # the run's: torch's stream has just been seeded with it
-        return Network(split.n_items, self.dim, self.length, self.dropout, self.schedule, self.p_uncond)
+        return DrawnNextItem(split.n_items, self.dim, self.length, self.dropout, self.schedule, self.p_uncond)
 
-    def batches(self, rng: np.random.Generator) -> list[Batch]:
+    def batches(self, rng: np.random.Generator) -> list[SequenceBatch]:
         rows = bucketed(np.minimum(self._cases.lengths, self.length), self.loop.batch_size, rng)
         return [last_position(self._cases.select(part), self.length) for part in rows]
 
@@ -93,7 +94,7 @@ class DreamRec(Learned):
         return vectors @ items.T
 
 
-class Network(nn.Module):
+class DrawnNextItem(nn.Module):
     """Item table, the history's state as condition, and a denoiser of one linear layer that predicts x0.
 
     Args:
@@ -126,7 +127,7 @@ class Network(nn.Module):
         null = self.null.vector.expand_as(c)
         return lambda x, t: guide(self.denoise(x, t, c), self.denoise(x, t, null), guidance_strength)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: SequenceBatch) -> dict[str, Tensor]:
         items, lengths, targets = (x.to(self.table.weight.device) for x in (batch.items, batch.lengths, batch.targets))
         x0 = self.table(targets[torch.arange(len(targets)), lengths - 1])
         stream = torch.default_generator  # seeded by the training loop
@@ -134,4 +135,4 @@ class Network(nn.Module):
         t = torch.randint(1, self.schedule.timesteps + 1, (len(x0),), generator=stream).to(x0.device)
         eps = torch.randn(x0.shape, generator=stream).to(x0)
         x_t = q_sample(x0, t, eps, self.schedule.alpha_bar)
-        return {"total": F.mse_loss(self.denoise(x_t, t, c[:, 0]), x0)}
+        return {"total": batch.weight * F.mse_loss(self.denoise(x_t, t, c[:, 0]), x0)}

@@ -9,18 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from contrec.baselines.learned import Learned
-from contrec.baselines.matrices import interaction_matrix
 from contrec.checks import in_range, one_of, positive
 from contrec.data.interactions import Cases, Split
+from contrec.relations import interaction_matrix
+from contrec.training import SharedBatch
 
 
 @dataclass(frozen=True)
-class Triples:
+class Triples(SharedBatch):
     """Train rows with one drawn item each: user, item, negative, int64, shape (B,)."""
 
     user: Tensor
     item: Tensor
     negative: Tensor
+
+    def terms(self) -> int:
+        return len(self.user)
 
 
 class Nodes(nn.Module):
@@ -48,7 +52,8 @@ class Nodes(nn.Module):
         users, items = vectors[: self.n_users], vectors[self.n_users :]
         layer_0 = self.table(torch.cat([user, item + self.n_users, negative + self.n_users]))
         penalty = layer_0.square().sum() / (2 * len(user))
-        return {"total": bpr(users[user], items[item], items[negative]) + self.l2 * penalty}
+        loss = bpr(users[user], items[item], items[negative]) + self.l2 * penalty
+        return {"total": batch.weight * loss}
 
     def train(self, mode: bool = True) -> Nodes:
         """As for any module. Weights change between two calls only, so this is where propagated vectors are dropped."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from contrec.baselines.matrices import interaction_matrix, pairs, recent_matrix
 from contrec.checks import in_range, positive
-from contrec.data.interactions import Cases, Split
-from contrec.memory import require_memory
+from contrec.data.interactions import Cases, Split, require_split
+from contrec.relations import interaction_matrix, recent_matrix, shrunk_cosine
 
 
 class ItemKNN:
@@ -39,6 +38,7 @@ class ItemKNN:
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> ItemKNN:
         """Similarities from ``split.train``; ``embeddings``, ``seed`` and ``progress`` are not needed."""
+        require_split(split)
         self.similarity = shrunk_cosine(interaction_matrix(split.train), self.shrink)
         if self.neighbours is not None:
             self.similarity = keep_largest(self.similarity, self.neighbours)
@@ -52,22 +52,6 @@ class ItemKNN:
         else:
             weights = recent_matrix(cases, n_items, self.last, self.decay)
         return (weights @ self.similarity).toarray()
-
-
-def shrunk_cosine(matrix: csr_matrix, shrink: float) -> csr_matrix:
-    """Item-item similarities of a 0/1 user-item matrix, float32, CSR, shape (m, m), symmetric, zero diagonal.
-
-    Raises:
-        DataError: if the pairs of items that users took together may take more memory than there is.
-    """
-    m = matrix.shape[1]  # 48 bytes a pair: the product, its coordinates and the result, while all are there
-    require_memory(f"ItemKNN for {m:,} items", 48 * pairs(matrix), "use 'popularity', 'puresvd' or 'lightgcn'")
-    count = np.asarray(matrix.sum(0), np.float32).ravel()
-    similarity = (matrix.T @ matrix).tocoo()
-    apart = similarity.row != similarity.col
-    row, column = similarity.row[apart], similarity.col[apart]
-    value = similarity.data[apart] / (np.sqrt(count[row] * count[column]) + np.float32(shrink))
-    return csr_matrix((value, (row, column)), shape=similarity.shape)
 
 
 def keep_largest(similarity: csr_matrix, k: int) -> csr_matrix:

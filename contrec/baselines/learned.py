@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from contrec import training
-from contrec.checks import seed_number
+from contrec.checks import known_settings, seed_number
 from contrec.data.interactions import Cases, Split
 from contrec.data.splits import require_training
 from contrec.evaluation import evaluate
@@ -26,11 +27,15 @@ class Learned:
 
     Args:
         **loop: settings of :class:`contrec.training.LoopConfig`, over the class's ``LOOP``.
+
+    Raises:
+        ValueError: if the loop has no setting of a name, or a value is out of range.
     """
 
     LOOP: ClassVar[dict] = {}
 
     def __init__(self, **loop):
+        known_settings(type(self).__name__, loop, [field.name for field in fields(LoopConfig)])
         self.loop = LoopConfig(**{**self.LOOP, **loop})
 
     def build(self, split: Split) -> nn.Module:

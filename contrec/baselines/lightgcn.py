@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from contrec.checks import one_of
-from contrec.data.interactions import Cases, Split
+from contrec.checks import known_settings, one_of, settings_of
+from contrec.data.interactions import Cases, Split, require_split
+from contrec.embeddings.lightgcn import LightGCNEmbeddings
 
 
 class LightGCN:
@@ -29,13 +30,14 @@ class LightGCN:
     def __init__(self, loss: str = "bpr", score_by: str | None = None, dim: int = 256, **settings):
         one_of("loss", loss, ("bpr", "softmax"))
         one_of("score_by", score_by, (None, "inner", "cosine"))
+        known = settings_of(LightGCNEmbeddings.fit, "split", "seed", "progress", "standardise")
+        known_settings("LightGCN", settings, known)
         self.loss, self.settings = loss, {"dim": dim, **settings}
         self.score_by = score_by or {"bpr": "inner", "softmax": "cosine"}[loss]
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> LightGCN:
         """Train on ``split.train``, stop by NDCG@10 on the validation cases; ``embeddings`` are not needed."""
-        from contrec.embeddings.lightgcn import LightGCNEmbeddings
-
+        require_split(split)
         self.embeddings = LightGCNEmbeddings.fit(
             split, seed=seed, progress=progress, loss=self.loss, standardise=False, **self.settings
         )

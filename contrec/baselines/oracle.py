@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from contrec.checks import DataError
 from contrec.data import planted
-from contrec.data.interactions import Cases, DataError, Split
+from contrec.data.interactions import Cases, Split, require_split
 
 
 class Oracle:
@@ -17,6 +18,7 @@ class Oracle:
         Raises:
             DataError: if the split is not of the planted catalogue at its usual size.
         """
+        require_split(split)
         self.truth = planted.truth()
         if split.n_items != len(self.truth.items) or split.n_users != self.truth.user[-1] + 1:
             raise DataError("the oracle knows the planted catalogue at its usual size alone; leave it out elsewhere")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from contrec.data.interactions import Cases, Split
+from contrec.data.interactions import Cases, Split, require_split
 
 
 class Popularity:
@@ -12,6 +12,7 @@ class Popularity:
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> Popularity:
         """Count rows per item in ``split.train``; ``embeddings``, ``seed`` and ``progress`` are not needed."""
+        require_split(split)
         self.counts = np.bincount(split.train.item, minlength=split.n_items).astype(np.float32)
         return self
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import svds
 
-from contrec.baselines.matrices import interaction_matrix
 from contrec.checks import positive
-from contrec.data.interactions import Cases, Split
+from contrec.data.interactions import Cases, Split, require_split
+from contrec.relations import interaction_matrix
 
 
 class PureSVD:
@@ -30,6 +30,7 @@ class PureSVD:
         Raises:
             ValueError: if the train matrix has no more than ``dim`` users or items.
         """
+        require_split(split)
         matrix = interaction_matrix(split.train)
         smaller = min(matrix.shape)
         if self.dim >= smaller:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from contrec.data.interactions import Cases, Split
+from contrec.data.interactions import Cases, Split, require_split
 
 
 class RepeatHistory:
@@ -23,6 +23,7 @@ class RepeatHistory:
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> RepeatHistory:
         """Learn the size of the catalogue, and fit ``then`` if there is one."""
+        require_split(split)
         self.n_items = split.n_items
         if self.then is not None:
             self.then.fit(split, embeddings=embeddings, seed=seed, progress=progress)

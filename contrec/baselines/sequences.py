@@ -12,20 +12,24 @@ from torch.nn import functional as F
 
 from contrec.baselines.learned import Learned
 from contrec.checks import in_range, one_of, positive
+from contrec.data.cases import cases_at, offsets
 from contrec.data.interactions import Cases, Interactions, Split
-from contrec.data.splits import cases_at, offsets
 from contrec.data.training_cases import bucketed
+from contrec.training import SharedBatch
 
 LOSSES = ("softmax", "sampled", "bce")
 
 
 @dataclass(frozen=True)
-class Batch:
+class SequenceBatch(SharedBatch):
     """Histories, oldest first, padded on the right: items (B, L), lengths (B,), targets (B, L), -1 where none is."""
 
     items: Tensor
     lengths: Tensor
     targets: Tensor
+
+    def terms(self) -> int:
+        return int((self.targets >= 0).sum())
 
 
 def padded(cases: Cases, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -38,21 +42,21 @@ def padded(cases: Cases, length: int) -> tuple[np.ndarray, np.ndarray]:
     return items.astype(np.int64), lengths
 
 
-def every_position(cases: Cases, length: int) -> Batch:
+def every_position(cases: Cases, length: int) -> SequenceBatch:
     """Each item is to be told from those before it: all positions of a sequence train at once."""
     items, lengths = padded(cases, length)
     targets = np.roll(items, -1, axis=1)
     targets[np.arange(items.shape[1]) >= lengths[:, None]] = -1
     targets[np.arange(len(items)), lengths - 1] = cases.target
-    return Batch(*map(torch.from_numpy, (items, lengths, targets)))
+    return SequenceBatch(*map(torch.from_numpy, (items, lengths, targets)))
 
 
-def last_position(cases: Cases, length: int) -> Batch:
+def last_position(cases: Cases, length: int) -> SequenceBatch:
     """Only the case's own target is to be told, from all of its history."""
     items, lengths = padded(cases, length)
     targets = np.full_like(items, -1)
     targets[np.arange(len(items)), lengths - 1] = cases.target
-    return Batch(*map(torch.from_numpy, (items, lengths, targets)))
+    return SequenceBatch(*map(torch.from_numpy, (items, lengths, targets)))
 
 
 def windows(train: Interactions, length: int) -> Cases:
@@ -115,12 +119,13 @@ class NextItem(nn.Module):
         """(B, L, d)."""
         return self.encoder(self.table(items), lengths)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: SequenceBatch) -> dict[str, Tensor]:
         device = self.table.weight.device
         items, lengths, targets = (x.to(device) for x in (batch.items, batch.lengths, batch.targets))
         real = targets >= 0
         states = self.states(items, lengths)[real]  # losses and logits at real positions only
-        return {"total": next_item_loss(states, targets[real], self.table.weight, self.loss, self.negatives)}
+        loss = next_item_loss(states, targets[real], self.table.weight, self.loss, self.negatives)
+        return {"total": batch.weight * loss}
 
 
 class SequenceModel(Learned):
@@ -160,7 +165,7 @@ class SequenceModel(Learned):
         self._split, self._pieces = split, windows(split.train, self.length)
         return NextItem(split.n_items, self.dim, self.encoder(), self.loss, self.negatives)
 
-    def batches(self, rng: np.random.Generator) -> list[Batch]:
+    def batches(self, rng: np.random.Generator) -> list[SequenceBatch]:
         cases = self.training_cases(rng)
         rows = bucketed(np.minimum(cases.lengths, self.length), self.loop.batch_size, rng)
         return [self.positions(cases.select(part), self.length) for part in rows]

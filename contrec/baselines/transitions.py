@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from contrec.baselines.itemknn import ItemKNN
-from contrec.baselines.matrices import recent_matrix
 from contrec.checks import in_range
-from contrec.data.interactions import Cases, Interactions, Split
+from contrec.data.interactions import Cases, Split, require_split
+from contrec.relations import recent_matrix, transition_matrix
 
 
 class Transitions:
@@ -32,6 +31,7 @@ class Transitions:
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> Transitions:
         """Count pairs in ``split.train``; ``embeddings``, ``seed`` and ``progress`` are not needed."""
+        require_split(split)
         self.knn.fit(split)
         self.following = transition_matrix(split.train, self.shrink)
         return self
@@ -40,12 +40,3 @@ class Transitions:
         """Float32, shape (B, m)."""
         newest = recent_matrix(cases, self.following.shape[0], last=1)
         return (newest @ self.following).toarray() + np.float32(self.knn_weight) * self.knn.score(cases)
-
-
-def transition_matrix(train: Interactions, shrink: float) -> csr_matrix:
-    """Shares of what came next, n(i -> j) / (n_i + shrink), float32, CSR, shape (m, m); i followed by i counts too."""
-    same_user = train.user[1:] == train.user[:-1]
-    before, after = train.item[:-1][same_user], train.item[1:][same_user]
-    count = np.bincount(before, minlength=train.n_items).astype(np.float32)
-    value = 1 / (count[before] + np.float32(shrink))
-    return csr_matrix((value, (before, after)), shape=(train.n_items, train.n_items))

@@ -17,13 +17,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from contrec import training
 from contrec.baselines import sequences
 from contrec.baselines.gru4rec import GRU4Rec
-from contrec.baselines.matrices import interaction_matrix
 from contrec.baselines.sasrec import SASRec
 from contrec.bench.harness import FAIR, OURS, REFERENCE, Bar, Benchmark, Check
+from contrec.data.cases import take
 from contrec.data.facets import make_catalogue
 from contrec.data.interactions import Cases, Interactions, Split
-from contrec.data.splits import take
 from contrec.embeddings import lightgcn as graph
+from contrec.relations import interaction_matrix
 
 SAMPLES = 2048  # a batch of RecBole
 LASTFM = {"n_users": 1091, "n_items": 3685, "n_rows": 52_670}
@@ -91,7 +91,7 @@ class Padded(nn.Module):
         super().__init__()
         self.network, self.length = network, length
 
-    def forward(self, batch: sequences.Batch) -> dict[str, Tensor]:
+    def forward(self, batch: sequences.SequenceBatch) -> dict[str, Tensor]:
         table = self.network.table.weight
         right = (0, self.length - batch.items.shape[1])
         items, targets = F.pad(batch.items, right), F.pad(batch.targets, right, value=-1)

@@ -6,11 +6,12 @@ import lzma
 import os
 import sys
 import traceback
+import warnings
 import zipfile
 import zlib
 
 from contrec.cli.parser import parser
-from contrec.cli.text import fail
+from contrec.cli.text import fail, warned
 
 __all__ = ["main", "parser"]
 # what a user can cause and cure; DataError is a ValueError, and a backbone that cannot be had an OSError
@@ -27,6 +28,7 @@ NOTEBOOK_MODULES = (
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 a notebook failed, 2 bad input, 130 interrupted."""
     options = parser().parse_args(arguments)
+    written, warnings.formatwarning = warnings.formatwarning, warned  # without the line of code that warns
     try:
         return options.do(options)
     except KeyboardInterrupt:
@@ -47,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not isinstance(error, DAMAGED) and type(error).__module__.partition(".")[0] not in READERS:
             raise
         return _told(options, f"a file that was read is damaged ({reason}); --traceback shows where it was read")
+    finally:
+        warnings.formatwarning = written
 
 
 def _told(options, message: str) -> int:

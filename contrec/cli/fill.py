@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -52,10 +52,13 @@ def fill(options) -> int:
 
 
 def _baselines(options) -> Iterator[Work]:
+    from contrec.checks import positive
     from contrec.experiments.baselines import cells
     from contrec.study.jobs import overview
 
+    positive("processes", options.processes)
     own = cells.select(options.datasets, options.models, options.seeds, options.split and [options.split])
+    own = [replace(cell, processes=options.processes) for cell in own]
     yield Work(
         "baselines", [cell.config for cell in own], partial(cells.plan_of, own), partial(overview, own),
         partial(cells.record, own), cells.estimates,

@@ -19,13 +19,15 @@ def datasets(options) -> int:
     import pandas as pd
 
     from contrec import paths
+    from contrec.data.planted import WORLDS
     from contrec.data.statistics import statistics
 
     paths.mirror()  # a wrong one is told once, and not for each dataset
     found = statistics()
     for column in found.columns.intersection(["first_time", "last_time"]):
         found[column] = pd.to_datetime(found[column], unit="s").dt.strftime("%Y-%m-%d")
-    shown = ["dataset", "source", "users", "items", "interactions", "length", "density_percent", "tied_percent"]
+    shown = ["dataset", "kind", "source", "users", "items", "interactions", "length", "density_percent", "tied_percent"]
+    found["kind"] = found["dataset"].isin(WORLDS).map({True: "demonstration", False: ""})
     here = found[found["note"] == ""]
     say(table(here[found.columns.intersection([*shown, "first_time", "last_time"], sort=False)]))
     for row in found[found["note"] != ""].itertuples():

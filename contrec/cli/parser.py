@@ -25,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
 
     study = _add(commands, "study", make.study, "train what is missing, then run every notebook")
     known = "planted (default) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software"
-    study.add_argument("--datasets", type=_listed, metavar="NAME,...", help=f"{known} | table (your own, with --path)")
+    text = f"{known} | planted_shuffled (the planted world's twin) | table (your own, with --path)"
+    study.add_argument("--datasets", type=_listed, metavar="NAME,...", help=text)
     _own_file(study, "; trained, evaluated and ranked without notebooks")
     _preset(study)
     _list(study, "--recipes", ["tuned"], "paper | released | tuned")
@@ -47,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
         baselines.add_argument(name, type=_listed, metavar="NAME,...", help="default: all that are wanted")
     baselines.add_argument("--seeds", type=_wholes, metavar="N,...", help="default: all that are wanted")
     baselines.add_argument("--split", help="leave_one_out | time_point | unseen_users; default: all that are wanted")
+    processes = "of each training (GPUs, or cores); default: 1"
+    baselines.add_argument("--processes", type=_whole, default=1, metavar="N", help=processes)
 
     ablation = _add(kinds, "ablation", fill.fill, "models with one thing changed each")
     _list(ablation, "--datasets", ["planted"], known.replace(" (default)", ""))

@@ -39,6 +39,11 @@ def hint(text: str) -> None:
     _print(visible(text), sys.stderr)
 
 
+def warned(message, *where, **line) -> str:
+    """A warning as Python's ``warnings.formatwarning`` writes it, in one line."""
+    return f"contrec: note: {visible(' '.join(str(message).split()))}\n"
+
+
 def fail(message: str, status: int = 2) -> int:
     _print(f"contrec: {visible(' '.join(message.split()))}", sys.stderr)
     return status

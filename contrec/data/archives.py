@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .interactions import DataError
+from contrec.checks import DataError
 
 LINE_BYTES = 2**20  # of the real files the longest line has 9 kB
 MEMBER_BYTES = 2**26  # of the real archives the largest member has 25 MB

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .interactions import DataError, Interactions
+from contrec.checks import DataError
+
+from .interactions import Interactions
 
 TIE_RULE = "user, timestamp, splitmix64(seed, user index, item index), file row"
 

@@ -9,10 +9,10 @@ import urllib.request
 from pathlib import Path
 
 from contrec import files
+from contrec.checks import DataError
 
 from .. import paths
 from .archives import unreadable
-from .interactions import DataError
 from .sources import SOURCES, Source
 
 

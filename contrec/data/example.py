@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from contrec.checks import DataError
 from contrec.files import replacing
 
 from . import table
-from .interactions import DataError
 from .planted import planted
 
 NAME = "planted_shop.csv"  # its name says that nobody real is in it

@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from contrec.checks import of_kind
+from contrec.shown import Shown
 
-class DataError(ValueError):
-    """Bad input, told in one sentence: what is wrong, in which file and row, and the cure."""
 
-
-@dataclass(frozen=True)
-class Interactions:
+@dataclass(frozen=True, repr=False)
+class Interactions(Shown):
     """User-item interactions as parallel columns, sorted by (user, time, tie rule).
 
     Attributes:
@@ -45,6 +44,13 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.user)
 
+    def about(self) -> dict:
+        return {"name": self.name, "users": self.n_users, "items": self.n_items, "rows": len(self)}
+
+    def more(self) -> dict:
+        has = {"times": self.has_time, "ratings": self.rating is not None, "tags": self.tags is not None}
+        return {name: "yes" if value else "no" for name, value in has.items()}
+
     @property
     def n_users(self) -> int:
         return len(self.user_ids)
@@ -54,8 +60,8 @@ class Interactions:
         return len(self.item_ids)
 
 
-@dataclass(frozen=True)
-class Catalogue:
+@dataclass(frozen=True, repr=False)
+class Catalogue(Shown):
     """What is known about each item besides who took it.
 
     ``facets`` and ``answers`` are set by the split (:func:`contrec.data.facets.with_facets`), because on some datasets
@@ -80,9 +86,20 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.item_ids)
 
+    def about(self) -> dict:
+        brands, categories = set(self.brands) - {""}, {value for values in self.categories for value in values}
+        return {"items": len(self), "brands": len(brands), "categories": len(categories), "answers": len(self.answers)}
+
+    def more(self) -> dict:
+        values = zip(self.item_ids[:FIRST], self.titles, self.brands, self.categories, strict=False)
+        return {f"item {item}": " | ".join(filter(None, (title, brand, *own))) for item, title, brand, own in values}
+
     def gold_answer(self, item: int) -> str | None:
         """The facet that the gold answer names: the item's rarest category, else its brand, else None."""
         return self.facets[item][0] if self.facets[item] else None
+
+
+FIRST = 5  # items that a catalogue shows
 
 
 class Case(NamedTuple):
@@ -94,8 +111,8 @@ class Case(NamedTuple):
     time: int
 
 
-@dataclass(frozen=True)
-class Cases:
+@dataclass(frozen=True, repr=False)
+class Cases(Shown):
     """Many cases over one shared array of item sequences (a history is a slice of it, never a copy).
 
     Attributes:
@@ -115,6 +132,17 @@ class Cases:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    def about(self) -> dict:
+        return {"cases": len(self), "users": len(np.unique(self.user[self.user >= 0])), **self._lengths()}
+
+    def more(self) -> dict:
+        return {"strangers": int((self.user < 0).sum()), "with a target": int((self.target >= 0).sum())}
+
+    def _lengths(self) -> dict:
+        if not len(self):
+            return {}
+        return {"mean_history": float(self.lengths.mean()), "longest_history": int(self.lengths.max())}
 
     def __getitem__(self, i: int) -> Case:
         return Case(int(self.user[i]), self.history(i), int(self.target[i]), int(self.time[i]))
@@ -164,8 +192,8 @@ def history_seed(history: np.ndarray) -> int:
     return value & 0x7FFFFFFF
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, repr=False)
+class Split(Shown):
     """Train, validation and test of one dataset under one protocol.
 
     Attributes:
@@ -188,6 +216,15 @@ class Split:
     counts: dict
     seen_users: Cases | None = None
 
+    def about(self) -> dict:
+        parts = {part: len(getattr(self, part)) for part in ("train", "train_cases", "validation", "test")}
+        return {
+            "name": self.train.name, "protocol": self.protocol, "users": self.n_users, "items": self.n_items, **parts
+        }  # fmt: skip
+
+    def more(self) -> dict:
+        return {name.replace("_", " "): value for name, value in self.counts.items()}
+
     @property
     def n_items(self) -> int:
         return self.train.n_items
@@ -195,3 +232,12 @@ class Split:
     @property
     def n_users(self) -> int:
         return self.train.n_users
+
+
+def require_split(split) -> None:
+    """TypeError unless ``split`` is a :class:`Split`: what ``fit`` is given by mistake is told with the way to one."""
+    of_kind(
+        "split", split, Split,
+        "make one with contrec.data.split(*contrec.data.load('planted')), or of a table of your own with "
+        "contrec.data.split(*contrec.data.load('table', path='my.csv'))",
+    )  # fmt: skip

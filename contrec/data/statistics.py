@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .interactions import DataError, Interactions
-from .splits import tied_rows
+from contrec.checks import DataError
+
+from .cases import tied_rows
+from .interactions import Interactions
 
 
 def describe(interactions: Interactions) -> dict:

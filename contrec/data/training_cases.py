@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from contrec.data import splits
+from contrec.data.cases import cases_inside
 from contrec.data.interactions import Cases, Interactions, Split
 
 WINDOWS = {"windows": 10, "windows20": 20}  # how many a user gives at most: ContRec's released code, DeftRec's
@@ -20,7 +20,7 @@ def training_cases(split: Split, kind: str, per_user: int, rng: np.random.Genera
     the released codes make.
     """
     if kind != "set":
-        cases = split.train_cases if kind == "prefix" else splits.training_cases(split.train, "released", WINDOWS[kind])
+        cases = split.train_cases if kind == "prefix" else cases_inside(split.train, "released", WINDOWS[kind])
         order = rng.permutation(len(cases))
         order = order[np.argsort(cases.user[order], kind="stable")]
         first = np.r_[0, np.flatnonzero(np.diff(cases.user[order])) + 1]

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..checks import in_range
-from .core import splitmix64
-from .interactions import Catalogue, DataError, Interactions, Split
-from .splits import SHARE, cases_at, leave_one_out, offsets, split, take, target_counts
+from contrec.checks import DataError, in_range
 
+from .cases import offsets, take
+from .core import splitmix64
+from .interactions import Interactions, Split
+
+SHARE = 0.05  # of the users held out altogether by "unseen_users": both papers
 TIE_RULE = "rows of the user, splitmix64(splitmix64(seed) ^ user index)"
 
 
@@ -56,36 +58,6 @@ def without_users(interactions: Interactions, users: np.ndarray) -> Interactions
     others = np.setdiff1d(np.arange(interactions.n_users), users)
     kept = take(interactions, np.flatnonzero(~np.isin(interactions.user, users)))
     return replace(kept, user=np.searchsorted(others, kept.user), user_ids=interactions.user_ids[others])
-
-
-def unseen_users(
-    interactions: Interactions, catalogue: Catalogue, share: float = SHARE, *, seed: int = 0, **settings
-) -> Split:
-    """Leave-one-out on all users but the ones with the least history, who are then asked about as strangers.
-
-    Train rows, training and validation cases, facets and answers are byte for byte those of a data set in which these
-    users never existed. Only the list of items is the whole one: an item that none but them took is there, cold.
-
-    Args:
-        interactions, catalogue: from :func:`contrec.data.load`.
-        share, seed: see :func:`least_history`.
-        settings: of :func:`contrec.data.split`, for the users that stay.
-
-    Returns:
-        A split whose ``test`` asks about the last item of each unseen user, given everything before it; their ``user``
-        is -1, as for anybody outside the data, and they stand in the order of the full data. ``seen_users`` asks the
-        same about the users in training. In ``counts``, what is said of test cases is said of unseen users.
-    """
-    users = least_history(interactions, share, seed)
-    rest = split(without_users(interactions, users), catalogue, "leave_one_out", **settings)
-    own = take(interactions, np.flatnonzero(np.isin(interactions.user, users)))
-    rows = leave_one_out(own)[2]
-    test = replace(cases_at(own, rows), user=np.full(len(rows), -1))
-    counts = {
-        **rest.counts, "unseen_users": len(users), "test_rows": len(rows), "test_users": len(users),
-        "test_users_with_train_rows": 0, "test_rows_of_train_users": 0, **target_counts(own, rest.train, rows, test),
-    }  # fmt: skip
-    return replace(rest, test=test, seen_users=rest.test, protocol="unseen_users", counts=counts)
 
 
 def numbers_in(full: Split, part: Split) -> np.ndarray:

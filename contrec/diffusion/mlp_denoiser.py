@@ -23,11 +23,12 @@ class MLPDenoiser(nn.Module):
         n_blocks: 2 in the released code.
         dropout: .2 in the released code.
         head: "plain" | "direct", as of :class:`contrec.diffusion.denoiser.Denoiser`.
+        n_condition: not needed, since a mean takes any number.
     """
 
     def __init__(
         self, dim: int, schedule: NoiseSchedule, *, condition_dim: int, width: int, n_blocks: int, dropout: float,
-        head: str = "plain",
+        head: str = "plain", n_condition: int | None = None,
     ):  # fmt: skip
         super().__init__()
         self.condition_in = _mlp(condition_dim, width, dim, dropout)

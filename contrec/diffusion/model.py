@@ -17,11 +17,12 @@ from contrec.diffusion.ddpm import NoiseSchedule, epsilon_to_x0, q_sample
 from contrec.diffusion.denoiser import HEADS, Denoiser
 from contrec.diffusion.dispersive import dispersive_loss
 from contrec.diffusion.mlp_denoiser import MLPDenoiser
+from contrec.diffusion.samplers import Step
 from contrec.memory import rows_at_once
 
 PREDICTION_TYPES = ("epsilon", "sample")
 OBJECTIVES = ("mse", "cross_entropy")
-DENOISERS = ("transformer", "mlp")
+DENOISERS = {"transformer": Denoiser, "mlp": MLPDenoiser}
 
 
 @dataclass(frozen=True)
@@ -93,18 +94,23 @@ class Diffusion(nn.Module):
         config: settings.
         n_condition: M, condition vectors a user.
         condition_dim: their length; None: ``dim``.
+        denoiser: in the place of ``config.denoiser`` a class or function called as :class:`Denoiser` is, or a module.
+        sampler: in the place of ``config.sampler`` a step, see :func:`contrec.diffusion.samplers.sample`.
     """
 
-    def __init__(self, dim: int, config: DiffusionConfig, n_condition: int = 4, condition_dim: int | None = None):
+    def __init__(
+        self, dim: int, config: DiffusionConfig, n_condition: int = 4, condition_dim: int | None = None, *,
+        denoiser=None, sampler: str | Step | None = None,
+    ):  # fmt: skip
         super().__init__()
-        self.dim, self.config = dim, config
+        self.dim, self.config, self.sampler = dim, config, sampler or config.sampler
         self.schedule = NoiseSchedule(config.schedule, config.timesteps)
         shape = {name: getattr(config, name) for name in ("width", "n_blocks", "dropout", "head")}
         condition_dim = condition_dim or dim
-        if config.denoiser == "mlp":
-            self.denoiser = MLPDenoiser(dim, self.schedule, condition_dim=condition_dim, **shape)
-        else:
-            self.denoiser = Denoiser(dim, self.schedule, n_condition=n_condition, condition_dim=condition_dim, **shape)
+        if not isinstance(denoiser, nn.Module):
+            make = denoiser or DENOISERS[config.denoiser]
+            denoiser = make(dim, self.schedule, n_condition=n_condition, condition_dim=condition_dim, **shape)
+        self.denoiser = denoiser
         self.null = guidance.NullCondition(config.null_condition, n_condition, condition_dim)
         self.log_scale = nn.Parameter(torch.tensor(math.log(15.0))) if config.objective == "cross_entropy" else None
         self.register_buffer("alpha_bar", self.schedule.alpha_bar.float(), persistent=False)
@@ -188,7 +194,7 @@ class Diffusion(nn.Module):
         seeds: Tensor,
         items: Tensor | None = None,
         n_samples: int | None = None,
-        sampler: str | None = None,
+        sampler: str | Step | None = None,
         steps: int | None = None,
         guidance_strength: float | None = None,
         trajectory: bool = False,
@@ -214,7 +220,7 @@ class Diffusion(nn.Module):
         """
         cfg = self.config
         n = cfg.n_samples if n_samples is None else n_samples
-        sampler, steps = sampler or cfg.sampler, cfg.sampler_steps if steps is None else steps
+        sampler, steps = sampler or self.sampler, cfg.sampler_steps if steps is None else steps
         omega = cfg.guidance_strength if guidance_strength is None else guidance_strength
         positive("n_samples", n)
         in_range("guidance_strength", omega, 0, math.inf)

@@ -12,6 +12,7 @@ from contrec.checks import one_of
 from contrec.diffusion.ddpm import NoiseSchedule, respace
 
 SAMPLERS = ("ddpm", "ddim", "dpm++")
+Step = Callable[[Tensor, Tensor, int, int, NoiseSchedule, Tensor | None], Tensor]
 
 
 def ddpm_step(y_t: Tensor, x0: Tensor, t: int, t_prev: int, schedule: NoiseSchedule, noise: Tensor | None) -> Tensor:
@@ -80,7 +81,7 @@ def sample(
     predict_x0: Callable[[Tensor, Tensor], Tensor],
     noise: Tensor,
     schedule: NoiseSchedule,
-    sampler: str = "ddim",
+    sampler: str | Step = "ddim",
     steps: int = 20,
     *,
     eta: float = 0.0,
@@ -92,9 +93,9 @@ def sample(
     Args:
         predict_x0: (y_t of shape (B, D), t of shape (1,), int64) -> predicted clean vectors (B, D).
         noise: standard normal, shape (n, B, D): the first is the start, the others are used one a step; n >= ``steps``
-            for "ddpm" and for "ddim" with eta > 0, else n >= 1.
+            for "ddpm", for "ddim" with eta > 0 and for a step of one's own, else n >= 1.
         schedule: where alpha_bar and T come from.
-        sampler: "ddpm" | "ddim" | "dpm++".
+        sampler: "ddpm" | "ddim" | "dpm++", or a step of one's own, called as :func:`ddpm_step` is.
         steps: number of network calls, 1..T (see :func:`contrec.diffusion.ddpm.respace`).
         eta: randomness of "ddim", 0..1.
         trajectory: also return what stood at each step.
@@ -106,7 +107,8 @@ def sample(
     Raises:
         ValueError: for an unknown sampler, steps outside 1..T, or too little noise.
     """
-    one_of("sampler", sampler, SAMPLERS)
+    if not callable(sampler):
+        one_of("sampler", sampler, SAMPLERS)
     times = [*respace(schedule.timesteps if start is None else start, steps), 0]
     needed = draws(sampler, steps, eta)
     if noise.dim() != 3 or len(noise) < needed:
@@ -115,7 +117,9 @@ def sample(
     for i, (t, t_prev) in enumerate(zip(times[:-1], times[1:], strict=True)):
         x0 = predict_x0(y, torch.full((1,), t, dtype=torch.int64, device=y.device))
         fresh = noise[i + 1] if i + 1 < needed else None
-        if sampler == "ddpm":
+        if callable(sampler):
+            y = sampler(y, x0, t, t_prev, schedule, fresh)
+        elif sampler == "ddpm":
             y = ddpm_step(y, x0, t, t_prev, schedule, fresh)
         elif sampler == "ddim":
             y = ddim_step(y, x0, t, t_prev, schedule, fresh, eta)
@@ -127,9 +131,9 @@ def sample(
     return torch.stack(path) if trajectory else y
 
 
-def draws(sampler: str, steps: int, eta: float = 0.0) -> int:
+def draws(sampler: str | Step, steps: int, eta: float = 0.0) -> int:
     """How many normal vectors a user needs: the start, and one for every step but the last if the sampler is random."""
-    return steps if sampler == "ddpm" or (sampler == "ddim" and eta > 0) else 1
+    return steps if callable(sampler) or sampler == "ddpm" or (sampler == "ddim" and eta > 0) else 1
 
 
 def row_seeds(seed: int, rows) -> Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from contrec.checks import one_of, seed_number
-from contrec.data.interactions import Cases, DataError, Split
+from contrec.checks import DataError, known_settings, one_of, seed_number, settings_of
+from contrec.data.interactions import Cases, Split, require_split
 
 PROVIDERS = {  # kind -> module and class, imported when asked for
     "lightgcn": ("contrec.embeddings.lightgcn", "LightGCNEmbeddings"),
@@ -116,8 +116,11 @@ def make(kind: str, split: Split, *, seed: int = 0, progress: bool = False, **se
         settings: of the provider's ``fit``.
 
     Raises:
-        ValueError: for an unknown kind or a setting out of range.
+        TypeError: if ``split`` is no split.
+        ValueError: for an unknown kind or setting, or one out of range.
     """
+    require_split(split)
+    known_settings(f"embeddings {kind!r}", settings, settings_of(provider(kind).fit, "split", "seed", "progress"))
     return provider(kind).fit(split, seed=seed_number(seed), progress=progress, **settings)
 
 

@@ -7,12 +7,9 @@ from collections import Counter
 import numpy as np
 from scipy.sparse import csr_matrix, identity, vstack
 
-from contrec.baselines.ease import ease_weights
-from contrec.baselines.itemknn import shrunk_cosine
-from contrec.baselines.matrices import interaction_matrix
-from contrec.baselines.transitions import transition_matrix
 from contrec.checks import in_range
 from contrec.data.interactions import Interactions
+from contrec.relations import ease_weights, interaction_matrix, shrunk_cosine, transition_matrix
 
 
 def ease_relation(train: Interactions, ridge: float = 200.0, tag_weight: float = 1.0) -> np.ndarray:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from contrec import training
-from contrec.baselines.matrices import interaction_matrix
 from contrec.checks import in_range, one_of, positive
 from contrec.data.interactions import Cases, Split
 from contrec.embeddings.base import Embeddings, Ranker
+from contrec.relations import interaction_matrix
 
 
 class LightGCNEmbeddings(Embeddings):

@@ -8,13 +8,13 @@ from scipy.sparse import diags, issparse
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from contrec.baselines.matrices import interaction_matrix, recent_matrix
-from contrec.checks import in_range, one_of, positive
+from contrec.checks import in_range, known_settings, one_of, positive, settings_of
+from contrec.data.cases import take
 from contrec.data.interactions import Cases, Interactions, Split
-from contrec.data.splits import take
 from contrec.embeddings.base import Embeddings, Ranker
 from contrec.embeddings.item_relations import ease_relation, neighbour_relation
 from contrec.memory import require_memory
+from contrec.relations import interaction_matrix, recent_matrix
 
 LARGEST_EASE = 6000  # items; above, the dense inverse takes minutes on a CPU
 POPULARITY = (0.15, 0.3, 0.6, 1.0, 2.0)  # values of b that "neighbours" tries
@@ -95,6 +95,7 @@ class RelationEmbeddings(Embeddings):
         if not 0 < decay <= 1:
             raise ValueError(f"decay must lie in (0, 1], got {decay}")
         of = {"ease": ease_relation, "neighbours": neighbour_relation}[relation]
+        known_settings(f"relation {relation!r}", of_relation, settings_of(of, "train"))
 
         if relation == "ease" and factor == "histories":  # dense rows, these normalised, and in float64 for the SVD
             shape = f"{split.n_users:,} users x {split.n_items:,} items"
@@ -105,7 +106,7 @@ class RelationEmbeddings(Embeddings):
         vectors = singular_vectors(rows, dim - 2, seed)
         fold = split.train.user % folds
         parts = tqdm(range(folds), desc="relations without a fold of users", disable=not progress)
-        without = [of(without_users(split.train, fold == f), **of_relation) @ vectors for f in parts]
+        without = [of(without_rows(split.train, fold == f), **of_relation) @ vectors for f in parts]
         queries = [np.ascontiguousarray(q, np.float32) for q in (full @ vectors, np.stack(without))]
         queries = [torch.from_numpy(q) for q in queries]
         settings = {"relation": relation, "factor": factor, "dim": dim, "decay": decay, "folds": folds, **of_relation}
@@ -141,7 +142,7 @@ class RelationEmbeddings(Embeddings):
         return cls(tensors["items"], tensors["queries"], tensors["fold_queries"], settings)
 
 
-def without_users(train: Interactions, rows: np.ndarray) -> Interactions:
+def without_rows(train: Interactions, rows: np.ndarray) -> Interactions:
     """``train`` less the marked rows, and their tags; users keep their numbers."""
     return take(train, np.flatnonzero(~rows))
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from contrec.checks import positive
+from contrec.checks import of_kind, positive
 from contrec.data.interactions import Cases, Interactions, Split
-from contrec.evaluation.metrics import METRICS, metric_values, target_ranks
-from contrec.evaluation.significance import bootstrap_means
-
-if TYPE_CHECKING:
-    import pandas as pd
+from contrec.evaluation.kept import Evaluation, Metric
+from contrec.evaluation.metrics import target_ranks
 
 DEPTH = 20  # the longest list that a metric of ours looks at
 LIST_LENGTH = 10  # the list whose coverage is reported
@@ -43,51 +39,6 @@ class Generator(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What is kept of one evaluation: enough to recompute every metric, interval and comparison.
-
-    Attributes:
-        ranks: rank of each case's target, float64, shape (n,), ties averaged, infinity for a miss.
-        ties: number of candidates that share the target's score, itself included, int64, shape (n,).
-        user: dense user index, int64, shape (n,); strangers (-1) become -1, -2, ..., one user each.
-        exclude_seen: whether items of the history were candidates (False) or not (True).
-        coverage: share of the catalogue that stands in at least one top-10 list, or None where m is unknown.
-        counts: ``cases``, ``users``, ``seen_targets`` (misses when seen items are removed), ``tied_targets``,
-            ``unranked_targets`` (all misses by infinite rank), ``cold_targets`` if train rows were given.
-    """
-
-    ranks: np.ndarray
-    ties: np.ndarray
-    user: np.ndarray
-    exclude_seen: bool
-    coverage: float | None
-    counts: dict
-
-    def per_user(self, metric: str) -> np.ndarray:
-        """Metric averaged over each user's cases, float64, shape (n_users,), users ascending."""
-        _, row, n_cases = np.unique(self.user, return_inverse=True, return_counts=True)
-        return np.bincount(row, metric_values(metric, self.ranks, self.ties)) / n_cases
-
-    def metrics(self) -> dict[str, float]:
-        """HR and NDCG at 10 and 20, fractions in [0, 1]: cases averaged per user, then users averaged."""
-        return {name: float(self.per_user(name).mean()) for name in METRICS}
-
-    def intervals(self, n_boot: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
-        """95 % percentile intervals (low, high) of :meth:`metrics` by drawing users with replacement."""
-        draws = bootstrap_means(np.stack([self.per_user(name) for name in METRICS], 1), n_boot, seed)
-        low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-        return {name: (float(x), float(y)) for name, x, y in zip(METRICS, low, high)}
-
-    def to_frame(self, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
-        """One row per metric: metric, value, low, high (95 % bootstrap over users), n_users."""
-        import pandas as pd
-
-        interval = self.intervals(n_boot, seed)
-        rows = [(k, v, *interval[k], self.counts["users"]) for k, v in self.metrics().items()]
-        return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n_users"])
-
-
 def evaluate(
     model: Model | Generator,
     cases: Cases,
@@ -96,6 +47,7 @@ def evaluate(
     batch_size: int = 256,
     progress: bool = False,
     train: Interactions | None = None,
+    metrics: dict[str, Metric] | None = None,
 ) -> Evaluation:
     """Rank every case's target in the whole catalogue, batch by batch; users x items is never held.
 
@@ -108,11 +60,21 @@ def evaluate(
         progress: show a bar.
         train: rows the model was fitted on; if given, targets without a train row are counted. They always stay in the
             metrics.
+        metrics: of one's own besides HR and NDCG, name -> function of ranks (n,), from 1 and infinity for a miss, and
+            ties (n,), as :func:`contrec.evaluation.target_ranks` returns them, to values (n,), 0 for a miss.
 
     Raises:
-        ValueError: if there are no cases, a target is unknown (-1), or the model's answer does not fit.
+        TypeError: if ``model`` is none, or ``cases`` are none.
+        ValueError: if there are no cases, a target is unknown (-1), the model is not fitted or its answer does not fit.
     """
     positive("batch_size", batch_size)
+    of_kind("cases", cases, Cases, "a split has its cases in split.validation and split.test")
+    if isinstance(model, type) or not (hasattr(model, "score") or hasattr(model, "topk")):
+        got = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+        raise TypeError(f"evaluate needs a fitted model, with score or topk, got {got}")
+    for name, metric in (metrics or {}).items():
+        if not callable(metric):
+            raise TypeError(f"metric {name!r} must be a function of ranks and ties, got a {type(metric).__name__}")
     if len(cases) == 0:
         raise ValueError("evaluate needs at least one case, got none; check the split's counts for what was left out")
     if (cases.target < 0).any():
@@ -122,7 +84,12 @@ def evaluate(
     ranks, ties, seen_targets, listed, n_items = [], [], 0, set(), None
     for batch in _batches(cases, batch_size, progress):
         seen_targets += sum(target in history for target, history in _pairs(batch))
-        rank, tie, lists, n_items = rank_batch(model, batch, exclude_seen)
+        try:
+            rank, tie, lists, n_items = rank_batch(model, batch, exclude_seen)
+        except AttributeError as error:
+            if error.obj is not model:
+                raise
+            raise ValueError(f"{error}; is the model fitted? Call model.fit(split) first") from error
         ranks.append(rank)
         ties.append(tie)
         listed.update(np.unique(lists).tolist())
@@ -139,7 +106,7 @@ def evaluate(
         counts["cold_targets"] = int((~np.isin(cases.target, train.item)).sum())
     listed.discard(-1)
     coverage = len(listed) / n_items if n_items else None
-    return Evaluation(ranks, ties, user, exclude_seen, coverage, counts)
+    return Evaluation(ranks, ties, user, exclude_seen, coverage, counts, dict(metrics or {}))
 
 
 def _batches(cases: Cases, size: int, progress: bool) -> Iterator[Cases]:
@@ -158,6 +125,9 @@ def _by_score(model, cases, exclude_seen):
     if isinstance(scores, torch.Tensor):
         scores = scores.detach().cpu()
         scores = (scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores).numpy()
+    scores = np.asarray(scores)
+    if scores.dtype.kind != "f":  # counts rank as well, and have no infinity to take seen items out with
+        scores = scores.astype(np.float64)
     if scores.ndim != 2 or len(scores) != len(cases):
         raise ValueError(f"score must return shape ({len(cases)}, n_items), got {tuple(scores.shape)}")
     n_items = scores.shape[1]

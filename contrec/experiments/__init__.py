@@ -1,0 +1,1 @@
+"""One room an experiment, and one notebook a room; none imports another."""

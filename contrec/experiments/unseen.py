@@ -11,16 +11,17 @@ import pandas as pd
 
 from contrec import baselines, paths
 from contrec.artifacts import stale
+from contrec.checks import in_range
 from contrec.evaluation import Evaluation, paired_bootstrap, unpaired_bootstrap
-from contrec.evaluation.significance import bootstrap_means
+from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.papers.published import are_counts, published
-from contrec.study import evaluating
-from contrec.study.config import Config
+from contrec.study import evaluating, words
+from contrec.study.config import TITLES, Config
 from contrec.study.evaluating import INSIDE, SEEN
 from contrec.study.fitting import load_split
 from contrec.study.recording import read_ranks
 from contrec.study.settings import DETERMINISTIC, FLOORS, chosen
-from contrec.study.tables import METRICS
+from contrec.study.tables import METRICS, TABLES, reproduced
 
 GROUPS = {"unseen": "", "same users, in training": INSIDE, "other users": SEEN}  # group: ending of a model's name
 VARIANTS = (
@@ -146,6 +147,59 @@ def unseen_gaps(kept: Kept, metrics: Sequence[str] = ("HR@10", "NDCG@10")) -> pd
 def _models(kept: Kept) -> list[str]:
     """Models that were evaluated in and out of training."""
     return [name for name in kept if name + INSIDE in kept and not re.match(VARIANTS, name)]
+
+
+def one_stranger(config: Config, kept: Kept, models: Sequence[str], case: int) -> pd.DataFrame:
+    """Where the target of one unseen user lands, and what each model goes by (first seed).
+
+    Args:
+        kept: as :func:`unseen_runs` returns it.
+        case: row of the split's test cases.
+
+    Returns:
+        A row per model: what it uses, rank as a stranger, rank in training (of the same user, in the run that trained
+        on them); ranks of equal scores are averaged.
+
+    Raises:
+        ValueError: if there is no such case.
+    """
+    in_range("case", case, 0, len(load_split(config).test) - 1)
+    rows = served(models, config).set_index("model")[["for unseen users it uses"]]
+    for column, ending in (("rank as a stranger", GROUPS["unseen"]), ("rank in training", INSIDE)):
+        rows[column] = [float(kept[name + ending][0].ranks[case]) for name in rows.index]
+    return rows
+
+
+def absence(kept: Kept, metric: str = "HR@10") -> str:
+    """What being absent from training costs, in a sentence: of how many models it is more than noise."""
+    if not kept:
+        return "Nothing was recorded."
+    gaps = unseen_gaps(kept, [metric])
+    own = gaps[gaps.comparison == "unseen - in training"]
+    told = own[(own.low > 0) | (own.high < 0)]
+    listed = "; ".join(f"{row.model} {words.points(row.difference, row.low, row.high)}" for row in told.itertuples())
+    return (
+        f"Absent from training, {len(told)} of {len(own)} models change beyond noise"
+        + (listed and f" ({listed})")
+        + "."
+    )
+
+
+def best_against_print(dataset: str, source: str, metric: str = "HR@10") -> str:
+    """The best recorded baseline without a language model beside the best printed model, in a sentence."""
+    rows = reproduced().query("dataset == @dataset and source == @source and split == 'unseen_users'")
+    rows = rows[(rows.metric == metric) & ~rows.model.str.contains("/|contrec|deftrec|oracle")]
+    printed = pd.concat([published(table) for table in TABLES["unseen_users"].values()])
+    printed = printed[(printed.dataset == dataset) & (printed.metric == metric)]
+    if not len(rows) or not len(printed):
+        return f"{metric}: printed or recorded numbers are missing."
+    own = rows.groupby("model")[["value", "low", "high"]].mean().sort_values("value").iloc[-1]
+    best = printed.loc[printed.value.idxmax()]
+    word = "above" if own.low > best.value else "below" if own.high < best.value else "not told apart from"
+    return (
+        f"{metric} of {own.name}, {own.value:.4f} [{own.low:.4f}, {own.high:.4f}], is {word} the best that is printed, "
+        f"{TITLES.get(best.model, best.model)}'s {best.digits}."
+    )
 
 
 def user_lengths(config: Config) -> pd.DataFrame:

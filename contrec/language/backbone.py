@@ -25,6 +25,10 @@ from contrec.language.prompts import (
     Z_START,
 )
 
+# Llama's first weights, of deviation .02, are for wide models: a backbone below this width that starts from them writes
+# one text for everybody after 400 steps still. It starts from the usual 1 / sqrt(width).
+NARROW = 128
+
 
 @dataclass(frozen=True)
 class LanguageConfig:
@@ -105,6 +109,7 @@ def tiny_backbone(config: LanguageConfig, texts: list[str], seed: int, tokenizer
         num_hidden_layers=config.layers, num_attention_heads=config.heads, num_key_value_heads=config.heads,
         max_position_embeddings=config.max_input + 256, tie_word_embeddings=True, attn_implementation="sdpa",
         bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.02 if config.hidden >= NARROW else config.hidden**-0.5,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

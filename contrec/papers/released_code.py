@@ -8,7 +8,6 @@ import pandas as pd
 
 from contrec import paths
 from contrec.checks import one_of
-from contrec.study.config import MODELS
 
 
 def differences() -> pd.DataFrame:
@@ -25,7 +24,7 @@ def defects(model: str) -> dict[str, dict]:
 
     The names can be given to :meth:`contrec.study.config.Config.with_settings`.
     """
-    one_of("model", model, MODELS)
+    one_of("model", model, ("contrec", "deftrec"))
     found = differences()
     found = found[(found.kind == "D") & (found.setting != "") & (found[model] != "")]
     return {what: as_settings(*named) for what, *named in zip(found.what, found.setting, found[model], strict=True)}

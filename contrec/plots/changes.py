@@ -18,8 +18,8 @@ def differences(frame: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "NDCG
 
     Args:
         frame: columns group, label, metric, kind ("this run", "reproduced", "published"), difference (percentage
-            points), low, high (NaN: a dot and no bar), as ``study.drawn`` gives them; groups and labels stand in their
-            order of appearance.
+            points), low, high (NaN: a dot and no bar), as ``experiments.ablation.tables.drawn`` gives them; groups and
+            labels stand in their order of appearance.
         metrics: one panel each.
         subtitle: dataset, preset, seeds.
 
@@ -137,14 +137,15 @@ def _swept(ax, rows: pd.DataFrame) -> None:
         for place, value, best in zip(places, line["difference"], line["best"], strict=True):
             ax.plot(place, value, marker="*" if best else marker, ms=7 if best else 3.5, color=colour, zorder=3)
     low, high = ax.get_ylim()
-    ax.set_ylim(min(low, -1.0), max(high, 1.0))
+    low, high = min(low, -1.0), max(high, 1.0)
+    ax.set_ylim(low, high + 0.25 * (high - low))  # room for the default's rate
     top = ax.get_xaxis_transform()
     for line in rows[rows["default"] & (rows["part"] == "test")].itertuples():
         ax.plot(at[line.x], 1.0, marker="v", color=GREY, transform=top, clip_on=False)
         side, way = ("right", -1) if line.x == values[-1] else ("left", 1)  # inside the panel
         ax.annotate(
             f"{line.value:.3f}".lstrip("0"), (at[line.x], 1.0), (4 * way, -1), xycoords=top, ha=side, va="top",
-            textcoords="offset points", fontsize=5.5, color=GREY,
+            textcoords="offset points", fontsize=6, color=GREY, bbox={"fc": "white", "ec": "none", "pad": 0.4},
         )  # fmt: skip
     low, high = rows[["paper_low", "paper_high"]].iloc[0]
     if pd.notna(low):

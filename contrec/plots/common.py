@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import textwrap
+from collections.abc import Iterable
 
 import matplotlib
 import pandas as pd
 
-from contrec.plots.theme import THEME, plain
+from contrec.plots.theme import THEME, plain, style
 
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 BOOTSTRAP = "95 % bootstrap over users"
@@ -31,6 +32,21 @@ def need(frame: pd.DataFrame, *columns: str) -> None:
         raise ValueError(
             f"the data frame needs rows and the columns {', '.join(columns)}; missing: {missing or 'rows'}"
         )
+
+
+def dashes(names: Iterable[str]) -> dict[str, int]:
+    """A place in ``LINES`` for each name, so that names with one marker differ in their line: 0 where none does."""
+    markers: list[str] = []
+    found = {}
+    for name, (_, _, marker) in style(names).items():
+        found[name] = markers.count(marker) % len(LINES)
+        markers.append(marker)
+    return found
+
+
+def whole_numbers(axis) -> None:
+    """Ticks at whole numbers: epochs, steps, items and tokens have no halves."""
+    axis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=6, integer=True))
 
 
 def add_subtitle(figure, text: str) -> None:

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from contrec.plots.common import add_subtitle, need, themed
+from contrec.plots.common import add_subtitle, need, themed, whole_numbers
 from contrec.plots.theme import DATASETS, GREY, new
 
 
@@ -38,6 +38,7 @@ def history_lengths(lengths: pd.DataFrame, *, cap: int | None = 20, subtitle: st
         ax.axvline(cap, color=GREY, lw=0.7, ls="--", zorder=0)
         ax.annotate(f"cap {cap}", (cap, 1.0), xytext=(2, 0), textcoords="offset points", fontsize=6, color="#404040")
     ax.set(xlabel="history length (items)", ylabel="share of cases at least as long", ylim=(0, 1.05))
+    whole_numbers(ax.xaxis)
     if max(len(frame) for frame in frames) > 1 and lengths["length"].max() > 50 and lengths["length"].min() > 0:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%d"))

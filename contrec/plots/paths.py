@@ -93,7 +93,7 @@ def denoising_path(
     for ax, zoom in zip(panels, (False, True), strict=True):
         ax.scatter(*points.T, s=3, color="#C8C8C8", lw=0, zorder=1, rasterized=len(items) > 5000, label="item")
         ax.plot(*path.T, color=VERMILLION, lw=0.9, zorder=3)
-        _mark(ax, path[:1], "o", VERMILLION, "noise", hollow=True)
+        _mark(ax, path[:1], "P", VERMILLION, "noise", hollow=True)
         _mark(ax, points[history], "s", METHODS["deftrec"][1], "history", size=3)
         _mark(ax, points[top], "o", BLACK, f"top {len(top)}", hollow=True, size=6.5 if zoom else 4.5)
         _mark(ax, points[[target]], "*", METHODS["sasrec"][1], f"target: {plain(labels[target], 24)}", size=7)

@@ -41,7 +41,7 @@ def ranking_intervals(
     names = rank_order(frame["model"])
     rows, looks = {name: i for i, name in enumerate(names)}, style(names)
     kinds = [kind for kind in ("reproduced", "this run", "published") if kind in set(frame["kind"])]
-    figure, axes = new(1, len(metrics), height=0.75 + 0.145 * len(names), sharey=True, squeeze=False)
+    figure, axes = new(1, len(metrics), height=1.05 + 0.145 * len(names), sharey=True, squeeze=False)
     for ax, metric in zip(axes[0], metrics, strict=True):
         part = frame[frame["metric"] == metric]
         floor = part.loc[(part["model"] == "popularity") & (part["kind"] != "published"), "value"]
@@ -85,8 +85,8 @@ def unseen_users(groups: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "ND
     """Rates of models on users outside training beside those on the same users in it (the kind of Table 5, ContRec).
 
     Args:
-        groups: columns model, group, metric, value, low, high, n_users, as ``study.unseen_groups`` gives them; groups
-            stand in their order of appearance.
+        groups: columns model, group, metric, value, low, high, n_users, as ``experiments.unseen.unseen_groups`` gives
+            them; groups stand in their order of appearance.
         metrics: one panel each.
         subtitle: dataset, preset, seeds.
 
@@ -98,11 +98,11 @@ def unseen_users(groups: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "ND
     names, kinds = rank_order(frame["model"]), list(dict.fromkeys(frame["group"]))
     labels = {name: look[0] for name, look in style(names).items()}
     looks = dict(zip(kinds, ((VERMILLION, "o"), (METHODS["deftrec"][1], "D"), (GREY, "|")), strict=False))
-    figure, axes = new(1, len(metrics), height=0.9 + 0.21 * len(names), sharey=True, squeeze=False)
+    figure, axes = new(1, len(metrics), height=1.2 + 0.25 * len(names), sharey=True, squeeze=False)
     for ax, metric in zip(axes[0], metrics, strict=True):
         for kind, (colour, marker) in looks.items():
             line = frame[(frame["metric"] == metric) & (frame["group"] == kind)]
-            y = [names.index(name) + 0.22 * (kinds.index(kind) - (len(kinds) - 1) / 2) for name in line["model"]]
+            y = [names.index(name) + 0.27 * (kinds.index(kind) - (len(kinds) - 1) / 2) for name in line["model"]]
             ax.hlines(y, line["low"], line["high"], color=colour, lw=1.0)
             n = ", ".join(str(n) for n in dict.fromkeys(line["n_users"]))
             ax.plot(line["value"], y, ls="", marker=marker, color=colour, label=f"{kind} (n = {n})")

@@ -6,12 +6,12 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from contrec.plots.common import LINES, add_subtitle, need, themed
+from contrec.plots.common import LINES, add_subtitle, need, themed, whole_numbers
 from contrec.plots.theme import BLACK, new, style
 
 RATE_PANELS = {  # column: title, in the figure of the reconstruction
-    "mse": "(b) held-out MSE", "cosine": "(b) held-out cosine", "overlap": "(c) neighbours kept",
-    "HR@10": "(c) ranking", "used": "(d) codes",
+    "mse": "(b) held-out MSE", "cosine": "(c) held-out cosine", "overlap": "(d) neighbours kept",
+    "HR@10": "(e) ranking", "used": "(f) codes",
 }  # fmt: skip
 
 
@@ -20,7 +20,7 @@ def reconstruction(
     loss: pd.DataFrame, rates: pd.DataFrame, *, truth: pd.DataFrame | None = None, references: dict | None = None,
     subtitle: str = "",
 ):  # fmt: skip
-    """The kind of Fig. 1, ContRec: (a) loss against step, (b) distortion against rate, (c) what it is worth, (d) codes.
+    """The kind of Fig. 1, ContRec: (a) loss against step, (b, c) distortion against rate, (d, e) its worth, (f) codes.
 
     Args:
         loss: columns model, epoch (the step), seed, loss, as for :func:`loss_curves`.
@@ -49,13 +49,14 @@ def reconstruction(
         low, high = band["mean"] - band["std"], band["mean"] + band["std"]
         axes[0, 0].fill_between(band.index, low, high, color=colour, alpha=0.2, lw=0)
     axes[0, 0].set(xlabel="step", ylabel="training loss (MSE)", yscale="log", title="(a) training")
+    whole_numbers(axes[0, 0].xaxis)
     panels = dict(zip(RATE_PANELS, axes.flat[1:], strict=True))
     for column, ax in panels.items():
         _rate_lines(ax, frame, column, looks)
         if references and column in references:
             ax.axhline(references[column], color=BLACK, lw=0.7, ls="--", zorder=0)
         ax.set_xscale("log", base=2)
-        ax.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%d"))
+        ax.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
         ax.set(xlabel="rate (bits)", ylabel=column, title=RATE_PANELS[column])
     _rate_lines(panels["used"], frame, "collisions", looks, ls=":")
     panels["used"].set(ylim=(0, 1.05), ylabel="used; collisions dotted")

@@ -88,32 +88,33 @@ METHODS = {  # name: label, colour, marker; in the order of a ranking table
     "sigma_vae": ("σ-VAE", VERMILLION, "s"),
     "autoencoder": ("Autoencoder", BLACK, "^"),
     "diffusion": ("Diffusion", BLUE, "D"),
-    "diffusion/one-step": ("Diffusion: one step", BLUE, "v"),
-    "diffusion/sampled": ("Diffusion: sampled", BLUE, "P"),
-    "diffusion/one-step-facet": ("Diffusion: one step, facet", BLUE, "X"),
+    "diffusion/one-step": ("Diffusion: one step", BLUE, "<"),
+    "diffusion/sampled": ("Diffusion: sampled", BLUE, ">"),
+    "diffusion/one-step-facet": ("Diffusion: one step, facet", BLUE, "d"),
     "diffusion/sampled-facet": ("Diffusion: sampled, facet", BLUE, "h"),
-    "masked_encoder": ("Masked encoder", BLUE, "^"),
+    "masked_encoder": ("Masked encoder", BLUE, "p"),
     "oracle": ("Oracle", BLACK, "*"),
-    "published": ("Published (another machine)", BLACK, "o"),
+    "published": ("published", BLACK, "o"),
     "reference layout": ("Reference layout", BLACK, "s"),
 }
 _ESTIMATES = [name for name, (_, colour, _) in METHODS.items() if name.startswith("contrec/") and colour == VERMILLION]
 _CONTROLS = [name for name in METHODS if name.startswith("contrec/") and name not in _ESTIMATES]
 METHODS |= {  # DeftRec's estimates and controls have the same names, and looks of their own
     name.replace("contrec", "deftrec"): (METHODS[name][0].replace("ContRec", "DeftRec"), colour, marker)
-    for names, colour in ((_ESTIMATES, BLUE), (_CONTROLS, PURPLE))
-    for name, marker in zip(names, "*p<>d8", strict=False)
+    for names, colour, markers in ((_ESTIMATES, BLUE, "*H8PX"), (_CONTROLS, PURPLE, "*p<>d"))
+    for name, marker in zip(names, markers, strict=True)
 }
 FLOORS = (
     *("popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "lightgcn"),
 )
 DATASETS = {
     "planted": ("Planted", GREY, "o"),
+    "planted_shuffled": ("Planted, texts shuffled", BLACK, "o"),
     "lastfm": ("LastFM", VERMILLION, "s"),
     "ml1m": ("ML1M", BLUE, "^"),
     "ml1m_all": ("ML1M, all ratings", BLUE, "v"),
     "beauty": ("Beauty", GREEN, "D"),
-    "beauty_positive": ("Beauty, ratings > 3", SKY, "v"),
+    "beauty_positive": ("Beauty, ratings > 3", SKY, "<"),
     "games": ("Games", PURPLE, "P"),
     "software": ("Software", ORANGE, "X"),
 }

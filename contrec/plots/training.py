@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from contrec.plots.common import LINES, add_subtitle, need, themed
+from contrec.plots.common import LINES, add_subtitle, dashes, need, themed, whole_numbers
 from contrec.plots.theme import new, rank_order, style
 
 
@@ -26,11 +26,12 @@ def loss_curves(history: pd.DataFrame, *, ylabel: str = "loss", subtitle: str = 
     frame = frame.groupby(["model", "part", "epoch"])["loss"].agg(mean="mean", sd="std", n="count").reset_index()
     frame = frame.sort_values(["model", "part", "epoch"], key=lambda c: c.map(order) if c.name == "model" else c)
     looks, parts = style(order), list(dict.fromkeys(frame["part"]))
+    own = dashes(order)
     figure, ax = new()
     for (name, part), line in frame.groupby(["model", "part"], sort=False):
         label, colour, marker = looks[name]
         every = max(1, len(line) // 8)
-        dash = LINES[parts.index(part) % len(LINES)]
+        dash = LINES[(parts.index(part) + len(parts) * own[name]) % len(LINES)]
         label = f"{label}, {part}" if part else label
         ax.plot(line["epoch"], line["mean"], color=colour, marker=marker, ls=dash, markevery=every, label=label)
         if (line["n"] > 1).any():
@@ -40,6 +41,7 @@ def loss_curves(history: pd.DataFrame, *, ylabel: str = "loss", subtitle: str = 
         ax.set_yscale("log")
     n = int(frame["n"].max())
     ax.set(xlabel="epoch", ylabel=ylabel)
+    whole_numbers(ax.xaxis)
     title = f"mean ± s.d., {n} seeds" if n > 1 else None
     ax.legend(ncols=1 + (len(looks) * len(parts) > 4), title=title, title_fontsize=6.5)
     add_subtitle(figure, subtitle)
@@ -77,6 +79,7 @@ def channel_variance(variances: pd.DataFrame, *, floor: float = 1e-6, subtitle: 
             )  # fmt: skip
     below = f"\n(variances below {floor:g} drawn at {floor:g})" if (frame["variance"] < floor).any() else ""
     ax.set(xlabel="channel, by decreasing variance" + below, ylabel="variance over items", yscale="log")
+    whole_numbers(ax.xaxis)
     figure.legend(loc="outside lower center", ncols=2)
     add_subtitle(figure, subtitle)
     return figure, frame.reset_index(drop=True)

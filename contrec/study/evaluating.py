@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from contrec import baselines, paths
 from contrec.artifacts import provenance
 from contrec.artifacts.stages import stage_version
 from contrec.artifacts.store import CHECKPOINTS, load_tensors, made_from, read_about, save_tensors
+from contrec.checks import positive
 from contrec.controls import variants
 from contrec.data.unseen import numbers_in
 from contrec.evaluation import Evaluation, evaluate
 from contrec.files import Damaged, write_json
 from contrec.study.config import Config
 from contrec.study.fitting import data_key, fitted, load_split, run_name, store
+from contrec.study.processes import is_main, make_together
 from contrec.study.recording import entry_of, write_results
 from contrec.study.settings import FLOORS, chosen
 
@@ -116,7 +119,7 @@ def alone(config: Config, seed: int, progress: bool = False, processes: int = 1)
 
     def make(folder: Path) -> None:
         recommender, split = fitted(config, seed, progress), load_split(config)
-        keep(folder, {"contrec": evaluate(recommender, split.test, train=split.train)})
+        keep(folder, {config.model: evaluate(recommender, split.test, train=split.train)})
 
     fitted(config, seed, progress, processes)
     return store().get_or_make("evaluation", alone_key(config, seed), make)
@@ -141,34 +144,51 @@ def baseline_key(config: Config, name: str, seed: int = 0) -> dict:
     return {"data": data_key(config), **own}
 
 
-def floor(config: Config, name: str, seed: int = 0, progress: bool = False) -> Path:
+def floor(config: Config, name: str, seed: int = 0, progress: bool = False, processes: int = 1) -> Path:
     """Folder with a baseline's test metrics on the config's split, with the settings that the search chose.
 
     Where many test targets were seen before (Software), "<name>/seen-kept" ranks with the history's items among the
     candidates. A stopped training goes on from its last checkpoint. Under "unseen_users" also what
     :func:`_beside_unseen` says.
+
+    Args:
+        processes: of the training, where there is one; as in :func:`contrec.study.fitting.fitted`.
     """
+    positive("processes", processes)
+    full = floor(whole(config), name, seed, progress, processes) if config.split == "unseen_users" else None
+    key = baseline_key(config, name, seed)
+    arguments = {"config": asdict(config), "name": name, "seed": seed, "progress": progress}
+    arguments["full"] = None if full is None else str(full)
+    if processes > 1 and isinstance(baselines.make(name), baselines.Learned) and not store().has("baselines", key):
+        make_together("baselines", key, "contrec.study.evaluating:fit_baseline", arguments, processes)
+    return store().get_or_make("baselines", key, partial(fit_baseline, **arguments), resume=True)
 
-    def make(folder: Path) -> None:
-        split, start = load_split(config), time.perf_counter()
-        settings, source = chosen(name, config.dataset, config.preset)
-        model = baselines.make(name, **settings)
-        resumable = {"folder": folder / CHECKPOINTS} if isinstance(model, baselines.Learned) else {}
-        model.fit(split, seed=seed, progress=progress, **resumable)
-        about = {"settings": settings, "source": source, "seconds": time.perf_counter() - start}
-        about["epochs"] = len(getattr(model, "history", []))
-        about["device"] = provenance.device_name(getattr(model, "device", "cpu"))
-        kept = {name: evaluate(model, split.test, train=split.train)}
-        if split.counts["repeated_targets"] > REPEATS * len(split.test):
-            kept[f"{name}/seen-kept"] = evaluate(model, split.test, exclude_seen=False, train=split.train)
-        if full:
-            kept |= _beside_unseen(config, model, kept, full)
-        keep(folder, kept, full)
-        about |= {"seconds, with test": time.perf_counter() - start, "revision": provenance.revision()}
-        write_json(folder / "about.json", about)
 
-    full = floor(whole(config), name, seed, progress) if config.split == "unseen_users" else None
-    return store().get_or_make("baselines", baseline_key(config, name, seed), make, resume=True)
+def fit_baseline(folder: Path, config: dict, name: str, seed: int, progress: bool, full: str | None) -> None:
+    """Fit and evaluate a baseline and write the artifact; of several processes all train and the main one writes.
+
+    Args:
+        full: folder with the evaluations of the run that had everybody in training, under "unseen_users".
+    """
+    config, start = Config.from_dict(config), time.perf_counter()
+    split, (settings, source) = load_split(config), chosen(name, config.dataset, config.preset)
+    model = baselines.make(name, **settings)
+    trained = isinstance(model, baselines.Learned)
+    main = not trained or is_main()
+    model.fit(split, seed=seed, progress=progress and main, **({"folder": folder / CHECKPOINTS} if trained else {}))
+    if not main:
+        return
+    about = {"settings": settings, "source": source, "seconds": time.perf_counter() - start}
+    about["epochs"] = len(getattr(model, "history", []))
+    about["device"] = provenance.device_name(getattr(model, "device", "cpu"))
+    kept = {name: evaluate(model, split.test, train=split.train)}
+    if split.counts["repeated_targets"] > REPEATS * len(split.test):
+        kept[f"{name}/seen-kept"] = evaluate(model, split.test, exclude_seen=False, train=split.train)
+    if full:
+        kept |= _beside_unseen(config, model, kept, Path(full))
+    keep(folder, kept, full and Path(full))
+    about |= {"seconds, with test": time.perf_counter() - start, "revision": provenance.revision()}
+    write_json(folder / "about.json", about)
 
 
 def results(config: Config, *, progress: bool = False, processes: int = 1) -> pd.DataFrame:
@@ -180,7 +200,7 @@ def results(config: Config, *, progress: bool = False, processes: int = 1) -> pd
     frames, run = [], {"recipe": config.recipe, "preset": config.preset}
     for name in FLOORS:
         for seed in config.seeds if name == "lightgcn" else config.seeds[:1]:
-            frames.append(rows_of(config, floor(config, name, seed, progress), seed, recipe="", preset=""))
+            frames.append(rows_of(config, floor(config, name, seed, progress, processes), seed, recipe="", preset=""))
     for seed in config.seeds:
         frames.append(rows_of(config, evaluated(config, seed, progress, processes), seed, **run))
     if config.recommender.language.backbone == "tiny":
@@ -273,11 +293,11 @@ def record(config: Config, seconds: float | None = None) -> Path:
     """
     stem = "_".join((config.dataset, config.source, config.split, config.preset, config.name))
     path = paths.reproduced() / f"{stem}.csv"
-    write_results(path, results(config), _kept_of(config), entry_of(config, seconds=seconds))
+    write_results(path, results(config), kept_of(config), entry_of(config, seconds=seconds))
     return path
 
 
-def _kept_of(config: Config) -> list[tuple[tuple[str, int], Evaluation]]:
+def kept_of(config: Config) -> list[tuple[tuple[str, int], Evaluation]]:
     """The evaluations of all that :func:`results` lists, by model and seed."""
     folders = [(floor(config, name, config.seeds[0]), config.seeds[0]) for name in FLOORS]
     folders += [(floor(config, "lightgcn", seed), seed) for seed in config.seeds[1:]]

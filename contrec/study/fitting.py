@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import sys
 import time
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-
-import torch
 
 from contrec import data, embeddings, paths
 from contrec.artifacts import provenance
 from contrec.artifacts.stages import stage_version
 from contrec.artifacts.store import CHECKPOINTS, Store, load_tensors, save_tensors
-from contrec.checks import in_range, positive
+from contrec.checks import positive
 from contrec.files import write_json
-from contrec.network import config_from_dict
+from contrec.language.backbone import NARROW
 from contrec.recommender import Recommender
-from contrec.study import parallel
 from contrec.study.config import Config
+from contrec.study.processes import is_main, make_together
 
 
 def store() -> Store:
@@ -81,6 +76,9 @@ def recommender_key(config: Config, seed: int) -> dict:
         "diffusion": stage_version("diffusion"),
     }
     own = {"config": asdict(config.recommender), "seed": seed, "model": config.model}
+    language = config.recommender.language
+    if language.backbone == "tiny" and language.hidden < NARROW:
+        own["first weights"] = "1 / sqrt(width)"  # they were .02 once
     return {"data": data_key(config), **before, **own}
 
 
@@ -99,71 +97,27 @@ def fitted(config: Config, seed: int, progress: bool = False, processes: int = 1
     positive("processes", processes)
     key = recommender_key(config, seed)
     if processes > 1 and not store().has("recommender", key):
-        _train_in_processes(config, seed, progress, processes)
-    folder = store().get_or_make("recommender", key, lambda part: _train(part, config, seed, progress), resume=True)
+        base_embeddings(config, seed, progress)  # made by one process, with all threads
+        arguments = {"config": asdict(config), "seed": seed, "progress": progress}
+        make_together("recommender", key, "contrec.study.fitting:train", arguments, processes)
+    make = partial(train, config=asdict(config), seed=seed, progress=progress)
+    folder = store().get_or_make("recommender", key, make, resume=True)
     return Recommender.load(folder / "model")
 
 
-def _train(folder: Path, config: Config, seed: int, progress: bool) -> None:
+def train(folder: Path, config: dict, seed: int, progress: bool) -> None:
     """Train and write the artifact; of several processes all train and the main one writes."""
     from accelerate import PartialState
 
-    start = time.perf_counter()
-    state = PartialState(cpu=not torch.cuda.is_available())  # it also chooses this process's GPU
-    progress = progress and state.is_main_process
+    start, config, main = time.perf_counter(), Config.from_dict(config), is_main()
     recommender = Recommender(config.recommender)
     recommender.fit(
-        load_split(config), embeddings=base_embeddings(config, seed, progress), seed=seed, progress=progress,
-        folder=folder / CHECKPOINTS,
+        load_split(config), embeddings=base_embeddings(config, seed, progress and main), seed=seed,
+        progress=progress and main, folder=folder / CHECKPOINTS,
     )  # fmt: skip
-    if not state.is_main_process:
+    if not main:
         return
     recommender.save(folder / "model", replace=True)  # one is there where a process was killed after this line
     about = {"config": asdict(config), "seed": seed, "seconds": time.perf_counter() - start}
-    about["processes"] = state.num_processes
+    about["processes"] = PartialState().num_processes
     write_json(folder / "run.json", {**about, "label": config.label, "revision": provenance.revision()})
-
-
-def _train_in_processes(config: Config, seed: int, progress: bool, processes: int) -> None:
-    """Put the artifact into the store by ``accelerate.notebook_launcher``, which forks.
-
-    A fork must find neither a GPU nor threads in use, nor an Accelerator, and this interpreter may have had them all:
-    so a fresh one forks. It also holds the store's lock, which its forks inherit, until the last of them has ended.
-    """
-    if torch.cuda.is_available():
-        in_range("processes", processes, 1, torch.cuda.device_count())
-    base_embeddings(config, seed, progress)  # made by one process, with all threads
-    asked = {"config": asdict(config), "seed": seed, "progress": progress, "processes": processes}
-    asked = json.dumps({**asked, "parent": os.getpid()})
-    code = "import sys; from contrec.study import fitting; fitting._launch(sys.argv[1])"
-    threads = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
-    done = subprocess.run([sys.executable, "-c", code, asked], stdout=subprocess.DEVNULL, env=os.environ | threads)
-    if done.returncode:
-        raise ChildProcessError(f"training in {processes} processes has failed: the reason is told above")
-
-
-def _forked(parent: int, *work) -> None:
-    parallel.end_with(parent)
-    _train(*work)
-
-
-def _launch(asked: str) -> None:
-    """What the fresh interpreter does: start the processes and keep what they make."""
-    from accelerate import notebook_launcher
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-    asked = json.loads(asked)
-    parallel.end_with(asked["parent"])
-    config = Config(**asked["config"] | {"recommender": config_from_dict(asked["config"]["recommender"])})
-    seed = asked["seed"]
-
-    def make(folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        work = (os.getpid(), folder, config, seed, asked["progress"])
-        notebook_launcher(_forked, work, num_processes=asked["processes"], use_port=str(port))
-
-    try:
-        store().get_or_make("recommender", recommender_key(config, seed), make, resume=True)
-    except ChildFailedError:
-        sys.exit(1)  # its log has told the reason

@@ -246,7 +246,7 @@ def load(folder: Path, part: str | None, note=None) -> Asked:
     from contrec.study.fitting import load_split
 
     run = read_about(folder, "run.json")
-    config = _config(run["config"])
+    config = Config.from_dict(run["config"])
     if note is not None:
         note(f"{part}: made for all {len(known[0])} users at once, and then kept")
     parts = variants(
@@ -290,19 +290,12 @@ def _data_of(folder: Path, data: dict) -> Config:
         own = [f for f in runs if made_from(f, only=lambda name: False)["data"] == data]
         if not own:
             raise ValueError(f"no run on {', '.join(data['files'])} is left that says where the file of {folder} lies")
-        config = _config(read_about(own[0], "run.json")["config"])
+        config = Config.from_dict(read_about(own[0], "run.json")["config"])
     else:
         config = Config.from_parameters(**{name: data[name] for name in ("dataset", "source", "split")})
     if data_key(config) != data:
         raise ValueError(f"{folder} was made from other data than are here now: run the study again")
     return config
-
-
-def _config(settings: dict) -> Config:
-    from contrec.network import config_from_dict
-    from contrec.study.config import Config
-
-    return Config(**settings | {"recommender": config_from_dict(settings["recommender"])})
 
 
 def _by_score(model, catalogue: Catalogue, cases: Cases, k: int) -> pd.DataFrame:

@@ -32,8 +32,8 @@ def model_order(model: str) -> int:
 FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn")
 # Rows of a dataset over those of LastFM (52,670): what a run costs grows with them
 SIZES = {
-    "planted": 0.1, "lastfm": 1, "software": 0.1, "beauty_positive": 3.5, "beauty": 5.5, "games": 6, "ml1m": 14,
-    "ml1m_all": 17,
+    "planted": 0.1, "planted_shuffled": 0.1, "lastfm": 1, "software": 0.1, "beauty_positive": 3.5, "beauty": 5.5,
+    "games": 6, "ml1m": 14, "ml1m_all": 17,
 }  # fmt: skip
 
 # Model -> setting -> what is tried: a list, or the ends of a range, which is drawn by its logarithm

@@ -13,9 +13,9 @@ from contrec.artifacts import provenance
 from contrec.data.example import write_example
 from contrec.data.interactions import Cases, Split
 from contrec.data.statistics import describe, statistics
-from contrec.evaluation import evaluate, paired_bootstrap
+from contrec.evaluation import Evaluation, evaluate, paired_bootstrap
 from contrec.recommender import Recommender
-from contrec.study import evaluating
+from contrec.study import evaluating, words
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.recording import entry_of
@@ -62,6 +62,14 @@ def facet_table(split: Split) -> pd.DataFrame:
 def history_lengths(split: Split, dataset: str) -> pd.DataFrame:
     """Length of every test case's history (for ``plots.history_lengths``)."""
     return pd.DataFrame({"dataset": dataset, "length": split.test.lengths})
+
+
+def newer_rows(split: Split) -> float:
+    """Share of train rows that are newer than a test target, mean over test cases; NaN where the data have no times."""
+    if not split.train.has_time:
+        return np.nan
+    older = np.searchsorted(np.sort(split.train.timestamp), split.test.time, side="right")
+    return float(1 - older.mean() / len(split.train))
 
 
 def measured_statistics(config: Config | None = None) -> pd.DataFrame:
@@ -166,7 +174,7 @@ def text_accuracy(recommender: Recommender, split: Split) -> pd.DataFrame:
     """How often the target has the facet that the text names, over test cases, beside two simple rules."""
     facets, values = split.catalogue.facets, recommender.answers.values
     named = {"preference text": [values[a] for a in recommender.understand(split.test).answer]}
-    most = facet_table(split).facet.iloc[0]
+    most = next(iter(facet_table(split).facet), "")
     named["most frequent facet"] = [most] * len(split.test)
     usual = []
     for i in range(len(split.test)):
@@ -178,23 +186,21 @@ def text_accuracy(recommender: Recommender, split: Split) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def quick_check(config: Config, recommender: Recommender) -> pd.DataFrame:
-    """Test metrics of a few models: popularity, ItemKNN, the user token alone and the recommender."""
-    split = load_split(config)
-    rows = {}
-    for name in ("popularity", "itemknn"):
-        kept = evaluating.kept_evaluations(evaluating.floor(config, name, config.seeds[0]))
-        rows[name] = kept[name].metrics()
+def quick_check(config: Config, recommender: Recommender) -> dict[tuple[str, int], Evaluation]:
+    """Test evaluations of popularity, ItemKNN, the user token alone and the recommender, by name and first seed."""
+    split, seed = load_split(config), config.seeds[0]
 
     class UserToken:
         def score(self, cases):
             return recommender.scores_of(recommender.embeddings.users(cases).to(recommender.device), None)
 
-    rows["user token alone"] = evaluate(UserToken(), split.test).metrics()
-    rows["contrec"] = evaluate(recommender, split.test).metrics()
-    return pd.DataFrame(rows).T
+    kept = {name: evaluating.kept_evaluations(evaluating.floor(config, name, seed))[name] for name in QUICK}
+    kept["user token alone"] = evaluate(UserToken(), split.test)
+    kept[config.model] = evaluate(recommender, split.test)
+    return {(name, seed): evaluation for name, evaluation in kept.items()}
 
 
+QUICK = ("popularity", "itemknn")  # what a first look is taken beside
 # What a model is compared with; after a slash its own controls
 AGAINST = (
     "/mean-history", "/user-token", "/direct-head", "/permuted-condition", "/random-backbone", "ease", "lightgcn",
@@ -219,6 +225,27 @@ def paired_differences(config: Config, metrics=("HR@10", "NDCG@10")) -> pd.DataF
                 row = {"seed": seed, "model": model, "against": other, "metric": metric}
                 rows.append(row | {column: found[column] for column in ("difference", "low", "high", "p")})
     return pd.DataFrame(rows)
+
+
+def against_floors(differences: pd.DataFrame) -> list[str]:
+    """Whether a method earns its cost, in two sentences: against floors, and against itself with a part taken away.
+
+    Args:
+        differences: of :func:`paired_differences`, one metric; seeds are told one by one.
+    """
+    lines, control = [], differences.against.str.contains("/")
+    for kind, rows in (("the floors", differences[~control]), ("its own controls", differences[control])):
+        told = [
+            f"{row.against.rpartition('/')[2]} {words.points(row.difference, row.low, row.high)}"
+            for row in rows.itertuples()
+        ]
+        if told:
+            above, below = (rows.low > 0).sum(), (rows.high < 0).sum()
+            lines.append(
+                f"{rows.metric.iloc[0]}, model minus {kind}: beyond noise above {above} of {len(rows)}, below {below}; "
+                f"{', '.join(told)}."
+            )
+    return lines
 
 
 def example_file() -> Path:

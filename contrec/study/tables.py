@@ -13,7 +13,7 @@ from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.papers.published import published, verdict
 from contrec.study.evaluating import COLUMNS, INSIDE, SEEN
 from contrec.study.recording import read_table
-from contrec.study.settings import model_order
+from contrec.study.settings import MODELS, model_order
 
 METRICS = ("HR@10", "HR@20", "NDCG@10", "NDCG@20")
 # Dataset -> the papers that print a Table 2 row for its files, and their name for it. ContRec's released Beauty files
@@ -39,6 +39,11 @@ def ranking(results: pd.DataFrame) -> pd.DataFrame:
     means = {name: (name, "mean") for name in ("value", "low", "high")}
     frame = grouped.agg(**means, n_seeds=("seed", "nunique")).reset_index()
     return frame.sort_values("model", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
+
+
+def rates(kept: dict[tuple[str, int], Evaluation]) -> pd.DataFrame:
+    """Metrics of evaluations by model and seed, with 95 % bootstrap intervals, as :func:`ranking` wants them."""
+    return pd.concat([e.to_frame().assign(model=m, seed=s) for (m, s), e in kept.items()], ignore_index=True)
 
 
 def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
@@ -212,6 +217,24 @@ def comparison(
             row[f"this run ({run_dataset or dataset})"] = _number(value.mean() if len(value) else None, "not run")
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def baselines_in_words(dataset: str, source: str, split: str, metric: str = "HR@10") -> str:
+    """How many of a dataset's printed baselines reach more, or less, here than is printed: one sentence."""
+    own, table = ranking(_recorded(dataset, source, split)), comparison(dataset, source, split, metric)
+    own = own[(own.metric == metric) & own.model.isin(MODELS)]
+    if "verdict" not in table or not len(own):
+        return f"Baselines recorded on {dataset}, {split}: {'not run' if not len(own) else 'none is printed'}."
+    counts = table[table.model.isin(MODELS)].verdict.value_counts()
+    above, below, within, left = (counts.get(word, 0) for word in ("above", "below", "within", "not run"))
+    best, (first, *_) = own.loc[own.value.idxmax()], _papers(dataset, split)
+    printed = _printed(TABLES[split][first], dataset, metric).get(first)
+    return (
+        f"Recorded on {dataset}: of the printed baselines {above} reach more here than is printed, {below} less, "
+        f"{within} lie within noise of it, {left} were not run; "
+        f"the best, {best.model}, reaches {metric} {best.value:.4f}"
+        + (f" where {printed:.4f} is printed for {first} itself." if printed else ".")
+    )
 
 
 def _number(value: float | None, missing: str) -> str:

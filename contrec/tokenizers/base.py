@@ -29,6 +29,10 @@ class Tokenizer(nn.Module):
         """Embeddings of tokens: z (B, K, D) -> (B, d)."""
         raise NotImplementedError
 
+    def add_noise(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The noise that training adds to tokens z (B, K, D); none unless overridden."""
+        return z
+
     def loss(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Scalar losses of a training batch x (B, d): "total" is minimised, "reconstruction" is the mean of
         (x_hat - x)^2 over rows and dimensions, other names are the further terms, unweighted."""

@@ -25,7 +25,7 @@ def test_every_module_is_in_a_stage_or_outside():
     claimed = inside | set(stages.OUTSIDE)
     top = {p.name for p in stages.PACKAGE.iterdir() if p.suffix == ".py" or any(p.rglob("*.py"))}
     present = (top - {"baselines"}) | {f"baselines/{p.name}" for p in (stages.PACKAGE / "baselines").glob("*.py")}
-    assert present <= claimed, f"add to STAGES or OUTSIDE of contrec/study/stages.py: {present - claimed}"
+    assert present <= claimed, f"add to STAGES or OUTSIDE of contrec/artifacts/stages.py: {present - claimed}"
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import torch
 
 from contrec.baselines import make
 from contrec.baselines.dreamrec import DreamRec
+from contrec.data.cases import cases_inside
 from contrec.data.interactions import Cases, Catalogue, Interactions, Split
-from contrec.data.splits import training_cases
 from contrec.diffusion.samplers import ddpm_step
 from contrec.evaluation import evaluate
 
@@ -23,7 +23,7 @@ def split():
     start, users = 8 * np.arange(100), np.arange(100)
     validation, test = (Cases(sequences.ravel(), start, start + k, users, sequences[:, k], users) for k in (6, 7))
     catalogue = Catalogue(names[1], tuple(names[1]), ("",) * N_ITEMS, ((),) * N_ITEMS)
-    return Split(train, training_cases(train), validation, test, catalogue, "leave_one_out", {})
+    return Split(train, cases_inside(train), validation, test, catalogue, "leave_one_out", {})
 
 
 @pytest.fixture(scope="module")

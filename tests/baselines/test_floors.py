@@ -3,12 +3,11 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from contrec.baselines import EASE, ItemKNN, Popularity, RepeatHistory, Transitions, make
-from contrec.baselines.ease import ease_weights
 from contrec.baselines.itemknn import keep_largest
-from contrec.baselines.matrices import recent_matrix
+from contrec.data.cases import cases_inside
 from contrec.data.interactions import Cases, Catalogue, Interactions, Split
-from contrec.data.splits import training_cases
 from contrec.evaluation import evaluate
+from contrec.relations import ease_weights, recent_matrix
 
 FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "repeat_history")
 
@@ -24,7 +23,7 @@ def make_split(sequences, n_items, hold=0):
     items, stop = np.concatenate(sequences).astype(np.int64), np.cumsum(length)
     held_out = [Cases(items, stop - length, stop - k, np.arange(len(train)), items[stop - k], stop - k) for k in (2, 1)]
     catalogue = Catalogue(names[1], tuple(names[1]), ("",) * n_items, ((),) * n_items)
-    return Split(interactions, training_cases(interactions), *held_out, catalogue, "leave_one_out", {})
+    return Split(interactions, cases_inside(interactions), *held_out, catalogue, "leave_one_out", {})
 
 
 @pytest.fixture

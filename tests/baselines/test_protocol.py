@@ -5,7 +5,8 @@ import pytest
 
 from contrec import baselines, data
 from contrec.baselines import REGISTRY, make
-from contrec.data.interactions import Cases, DataError
+from contrec.checks import DataError
+from contrec.data.interactions import Cases
 from contrec.evaluation import evaluate
 from contrec.study import settings
 from tests.baselines.test_floors import make_split

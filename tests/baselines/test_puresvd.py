@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from contrec.baselines.matrices import interaction_matrix
 from contrec.baselines.puresvd import PureSVD
 from contrec.data.interactions import Cases
+from contrec.relations import interaction_matrix
 
 
 def test_scores_are_those_of_the_full_svd(planted_split):

@@ -4,8 +4,8 @@ import torch
 
 from contrec.baselines import make
 from contrec.baselines.ssd4rec import Bidirectional, Mamba2, SSD4Rec, reversal
+from contrec.data.cases import cases_inside
 from contrec.data.interactions import Cases, Catalogue, Interactions, Split
-from contrec.data.splits import training_cases
 from contrec.evaluation import evaluate
 
 N_ITEMS = 30
@@ -23,7 +23,7 @@ def split():
     start, users = 9 * np.arange(150), np.arange(150)
     validation, test = (Cases(sequences.ravel(), start, start + k, users, sequences[:, k], users) for k in (7, 8))
     catalogue = Catalogue(names[1], tuple(names[1]), ("",) * N_ITEMS, ((),) * N_ITEMS)
-    return Split(train, training_cases(train), validation, test, catalogue, "leave_one_out", {})
+    return Split(train, cases_inside(train), validation, test, catalogue, "leave_one_out", {})
 
 
 @pytest.fixture(scope="module")

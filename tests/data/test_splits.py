@@ -6,9 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from contrec.data import DataError, load, split
+from contrec.data.cases import cases_inside, offsets, time_point
 from contrec.data.core import build
 from contrec.data.facets import make_catalogue
-from contrec.data.splits import offsets, time_point, training_cases
 
 
 def toy(users, times, items=None):
@@ -156,17 +156,37 @@ def test_unknown_words_are_refused():
 
 def test_training_prefixes_are_the_last_ten():
     interactions, _ = toy([0] * 15 + [1] * 3 + [2] * 2, range(20))
-    cases = training_cases(interactions)
+    cases = cases_inside(interactions)
     assert cases.target.tolist() == [*range(5, 15), 17]
     assert cases.history(0).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_released_training_cases_by_hand():
     interactions, _ = toy([0] * 24 + [1] * 5 + [2] * 2, range(31))
-    cases = training_cases(interactions, "released")
+    cases = cases_inside(interactions, "released")
     # 24 rows: min(24 - 20, 10) = 4 windows of 20 moving back; 5 rows: suffixes of 5, 4 and 3 with one target
     assert cases.target.tolist() == [23, 22, 21, 20, 28, 28, 28]
     assert cases.lengths.tolist() == [19] * 4 + [4, 3, 2]
     assert cases.history(0).tolist() == list(range(4, 23))
     assert cases.history(6).tolist() == [26, 27]
-    assert len(training_cases(toy([0] * 60, range(60))[0], "released", 20)) == 20
+    assert len(cases_inside(toy([0] * 60, range(60))[0], "released", 20)) == 20
+
+
+def test_every_count_by_hand():
+    rows = [  # user, time, item; cuts behind the sixth and the eighth row
+        (0, 1, 0), (0, 2, 1), (0, 3, 2), (1, 4, 0), (1, 5, 3), (1, 6, 1),
+        (0, 7, 4), (2, 8, 0),
+        (1, 9, 5), (0, 10, 0), (3, 11, 6), (3, 11, 7),
+    ]  # fmt: skip
+    interactions, catalogue = toy(*zip(*rows))
+    assert split(interactions, catalogue, "time_point", quantiles=(0.5, 0.67)).counts == {
+        "n_users": 4, "n_items": 8, "n_interactions": 12,
+        "train_rows": 6, "validation_rows": 2, "test_rows": 4,
+        "test_users": 3, "test_users_with_train_rows": 2, "test_rows_of_train_users": 2,
+        "users_under_3_rows": 2, "empty_histories": 1, "empty_histories_validation": 1,
+        "cold_targets": 2,  # 5 and one of user 3's, whose first row has no history and is no case
+        "repeated_targets": 1, "tied_targets": 0.5, "train_end": 6,
+    }  # fmt: skip
+    untimed = split(replace(interactions, has_time=False), catalogue).counts
+    assert untimed["tied_targets"] is None and untimed["train_end"] is None
+    assert (untimed["train_rows"], untimed["validation_rows"], untimed["test_rows"]) == (8, 2, 2)

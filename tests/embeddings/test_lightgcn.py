@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from contrec.baselines.matrices import interaction_matrix
 from contrec.data.interactions import Cases
 from contrec.embeddings import Embeddings, make
 from contrec.embeddings.lightgcn import bpr, graph_model, softmax, symmetric_operator
+from contrec.relations import interaction_matrix
 
 SMALL = {"dim": 8, "layers": 2, "batch_size": 128, "epochs": 20, "negatives": 16}
 

@@ -11,7 +11,7 @@ from contrec.data.interactions import Cases, Interactions
 from contrec.embeddings import Embeddings, make
 from contrec.embeddings.base import Ranker
 from contrec.embeddings.item_relations import ease_relation, neighbour_relation, tag_matrix
-from contrec.embeddings.relation import POPULARITY, RelationEmbeddings, equal_length, singular_vectors, without_users
+from contrec.embeddings.relation import POPULARITY, RelationEmbeddings, equal_length, singular_vectors, without_rows
 from contrec.paths import mirror
 
 N_ITEMS, DIM = 40, 16
@@ -65,7 +65,7 @@ def test_held_out_relation_knows_nothing_of_its_own_user(relation, split):
     changed = changed_user(split, 7, items)
     own_fold = 7 % relation.settings["folds"]
     for of in (ease_relation, neighbour_relation):
-        parts = (without_users(s.train, s.train.user % 5 == own_fold) for s in (split, changed))
+        parts = (without_rows(s.train, s.train.user % 5 == own_fold) for s in (split, changed))
         before, after = (np.asarray(of(part) @ np.eye(N_ITEMS)) for part in parts)
         assert np.array_equal(before, after)
         assert not np.array_equal(*(np.asarray(of(s.train) @ np.eye(N_ITEMS)) for s in (split, changed)))
@@ -75,7 +75,7 @@ def test_held_out_vectors_come_from_the_fold_without_the_user(relation, split):
     """The rows of R V behind a held-out vector are those of R without the fold, on the same V."""
     case = split.train_cases.select([7])
     taste = relation.users(case, held_out=True)[0, :-2]
-    without = ease_relation(without_users(split.train, split.train.user % 5 == 2))
+    without = ease_relation(without_rows(split.train, split.train.user % 5 == 2))
     full = ease_relation(split.train)
     # V from the kept R V and R: least squares has one answer, as R has full rank here
     vectors = np.linalg.lstsq(full, relation.queries.numpy(), rcond=None)[0]

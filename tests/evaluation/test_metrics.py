@@ -102,7 +102,9 @@ def test_scores_stay_as_they_were(tied):
     ("scores", "target", "message"),
     [
         ([[1.0, np.nan]], [0], "NaN"),
-        ([[1.0, 2.0]], [2], "targets must lie in"),
+        ([[1.0, 2.0]], [2], r"targets must lie in \[0, 1\], got 2..2"),
+        ([[1.0, 2.0]] * 2, [0, -1], r"targets must lie in \[0, 1\], got -1..0"),
+        ([[[1.0, 2.0]]], [0], r"scores must have shape .* got \(1, 1, 2\)"),
         ([[1.0, 2.0]], [0, 1], "scores must have shape"),
     ],
 )
@@ -122,3 +124,8 @@ def test_one_comparison_gives_the_rank_of_a_full_sort():
     scores, target = rng.normal(size=(256, 4000)).astype(np.float32), rng.integers(0, 4000, 256)
     by_sorting = [np.flatnonzero(np.argsort(-row) == t)[0] + 1 for row, t in zip(scores, target)]
     assert np.array_equal(target_ranks(scores, target)[0], by_sorting)
+
+
+def test_no_targets_have_no_ranks():
+    rank, ties = target_ranks(np.empty((0, 5)), [])
+    assert rank.shape == ties.shape == (0,) and rank.dtype == np.float64 and ties.dtype == np.int64

@@ -126,6 +126,7 @@ def test_strangers_are_one_user_each():
 
     result = evaluate(Same(), make_cases([[59], [59], [59]], [0, 50, 0], [-1, -1, -1]))
     assert result.counts["users"] == 3 and result.metrics()["HR@10"] == pytest.approx(2 / 3)
+    assert result.user.tolist() == [-1, -2, -3]
 
 
 def test_no_seen_item_stands_in_a_list():
@@ -135,6 +136,7 @@ def test_no_seen_item_stands_in_a_list():
     result = evaluate(Fixed(table), make_cases([np.arange(50), np.arange(10, 60)], [59, 0], [0, 1]))
     assert result.coverage == pytest.approx(20 / N_ITEMS)
     assert result.ranks.tolist() == [5.5, 1] and result.ties.tolist() == [10, 1]
+    assert result.counts["tied_targets"] == 1
 
 
 def test_intervals_hold_the_value_and_narrow_with_users():
@@ -177,3 +179,60 @@ def test_what_cannot_be_evaluated_is_told(world):
         evaluate(Fixed(table[:, 0]), cases)
     with pytest.raises(ValueError, match="batch_size"):
         evaluate(Fixed(table), cases, batch_size=0)
+
+
+def test_what_is_not_ranked_stands_in_no_list():
+    table = -np.arange(12, dtype=np.float32)[None].repeat(2, 0)
+    table[1, 3:] = -np.inf
+    result = evaluate(Fixed(table), make_cases([np.arange(2, 11), [0]], [0, 1], [0, 1]))
+    # left for user 0 are items 0, 1, 11; for user 1 items 1, 2
+    assert result.coverage == 4 / 12 and result.ranks.tolist() == [1, 1]
+
+
+def test_lists_are_asked_for_longer_by_the_longest_history():
+    asked = []
+
+    class Watched(Lists):
+        def topk(self, cases, k):
+            asked.append(k)
+            return super().topk(cases, k)
+
+    table = -np.arange(N_ITEMS, dtype=np.float32)[None]
+    cases = make_cases([[1, 2, 3], [4]], [20, 59], [0, 0])
+    assert evaluate(Watched(table), cases).ranks.tolist() == [18, np.inf]  # place 21 but for the three that were seen
+    assert evaluate(Watched(table), cases, exclude_seen=False).ranks.tolist() == [np.inf, np.inf]
+    assert asked == [23, 20]
+
+
+def test_lists_that_do_not_fit_are_told(world):
+    class Wrong(Lists):
+        def topk(self, cases, k):
+            return self.table, self.table
+
+    table, cases = world
+    for ids in (np.zeros(len(cases), int), np.zeros((len(cases), 2, 2), int), np.zeros((3, 20), int)):
+        with pytest.raises(ValueError, match="topk must return ids of shape"):
+            evaluate(Wrong(ids), cases)
+
+
+def test_cases_without_a_target_are_counted_in_the_message():
+    with pytest.raises(ValueError, match="got 2 cases without one"):
+        evaluate(Fixed(np.zeros((1, 9))), make_cases([[1], [2], [3]], [-1, 0, -1], [0, 0, 0]))
+
+
+def test_the_bar_is_shown_only_if_asked_for(world, capsys):
+    evaluate(Fixed(world[0]), world[1])
+    assert capsys.readouterr().err == ""
+    evaluate(Fixed(world[0]), world[1], progress=True)
+    assert "evaluate: 100%" in capsys.readouterr().err
+
+
+def test_an_interval_holds_95_percent_of_the_draws(world):
+    result = evaluate(Fixed(world[0]), world[1])
+    per_user, rng = result.per_user("NDCG@20"), np.random.default_rng(2)
+    draws = [per_user[rng.integers(len(per_user), size=len(per_user))].mean() for _ in range(400)]
+    assert result.intervals(400, seed=2)["NDCG@20"] == pytest.approx(np.percentile(draws, (2.5, 97.5)))
+    assert result.intervals() == result.intervals(1000, seed=0)
+    frame = result.to_frame()
+    assert list(zip(frame["low"], frame["high"])) == list(result.intervals().values())
+    assert (frame["value"] == list(result.metrics().values())).all() and (frame["n_users"] == 40).all()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contrec.evaluation import Evaluation, paired_bootstrap, significance, unpaired_bootstrap
+from contrec.evaluation import Evaluation, bootstrap, paired_bootstrap, unpaired_bootstrap
 
 
 def evaluation(hits, user=None, exclude_seen=True):
@@ -79,8 +79,61 @@ def test_groups_of_different_people_are_drawn_apart():
 
 def test_draws_that_are_kept_are_those_that_are_not(monkeypatch):
     values = np.random.default_rng(1).normal(size=(40, 3))
-    kept = significance.bootstrap_means(values, 50, seed=4)
-    np.testing.assert_array_equal(significance.bootstrap_means(values, 50, seed=4), kept)  # a second time
-    monkeypatch.setattr(significance, "KEPT", 0)
-    np.testing.assert_array_equal(significance.bootstrap_means(values, 50, seed=4), kept)
-    assert not np.array_equal(significance.bootstrap_means(values, 50, seed=5), kept)
+    kept = bootstrap.bootstrap_means(values, 50, seed=4)
+    np.testing.assert_array_equal(bootstrap.bootstrap_means(values, 50, seed=4), kept)  # a second time
+    monkeypatch.setattr(bootstrap, "KEPT", 0)
+    np.testing.assert_array_equal(bootstrap.bootstrap_means(values, 50, seed=4), kept)
+    assert not np.array_equal(bootstrap.bootstrap_means(values, 50, seed=5), kept)
+
+
+def drawn(values, n_boot, seed):
+    """Means of users drawn with replacement, written out."""
+    rng = np.random.default_rng(seed)
+    return np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(n_boot)])
+
+
+def gains(e):
+    """NDCG@10 in points where every user has one case without ties."""
+    return 100 * np.where(e.ranks <= 10, 1 / np.log2(1 + e.ranks), 0)
+
+
+@pytest.fixture
+def close():
+    """Two models that hardly differ, so that the draws fall on both sides of zero."""
+    rng = np.random.default_rng(4)
+    users = {"users": 60}
+    ranks = rng.integers(1, 13, (2, 60)).astype(float)
+    return [Evaluation(rank, np.ones(60, int), np.arange(60), True, None, users) for rank in ranks]
+
+
+def test_a_comparison_is_the_plain_bootstrap_written_out(close):
+    for a, b in (close, close[::-1]):
+        found = paired_bootstrap(a, b, "NDCG@10", n_boot=300, seed=7)
+        difference = gains(a) - gains(b)
+        draws = drawn(difference, 300, 7)
+        tail = min((draws < 0).sum(), (draws > 0).sum())
+        assert 3 < tail < 147 and (np.abs(draws) < 1).sum() > 3  # else p would say little of how it is made
+        assert found["difference"] == pytest.approx(difference.mean())
+        assert (found["low"], found["high"]) == pytest.approx(np.percentile(draws, (2.5, 97.5)))
+        assert found["p"] == pytest.approx(2 * (tail + 1) / 301)
+
+
+def test_two_groups_have_streams_of_their_own(close):
+    for seed in (0, 3):
+        found = unpaired_bootstrap(*close, "NDCG@10", n_boot=300, seed=seed)
+        one, other = (drawn(gains(e), 300, s) for e, s in zip(close, (seed, seed + 1)))
+        assert (found["low"], found["high"]) == pytest.approx(np.percentile(one - other, (2.5, 97.5)))
+
+
+def test_unless_told_otherwise_draws_are_as_many_as_said(close):
+    assert paired_bootstrap(*close, "HR@10") == paired_bootstrap(*close, "HR@10", n_boot=10_000, seed=0)
+    assert unpaired_bootstrap(*close, "HR@10") == unpaired_bootstrap(*close, "HR@10", n_boot=10_000, seed=0)
+    values = gains(close[0])[:, None]
+    means = bootstrap.bootstrap_means(values)
+    np.testing.assert_allclose(means[:, 0], drawn(values[:, 0], 1000, 0))
+    np.testing.assert_array_equal(means, bootstrap.bootstrap_means(values, 1000, 0))
+
+
+def test_what_differs_between_two_sets_of_users_is_told_in_numbers():
+    with pytest.raises(ValueError, match="got 2 and 4 users"):
+        paired_bootstrap(evaluation([True, False]), evaluation([True] * 4), "HR@10")

@@ -323,7 +323,7 @@ def test_records_hold_every_arm_and_what_comparisons_need(filled, tmp_path, monk
 
 def test_the_command_fills_shows_and_records(filled, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paths, "reproduced", lambda: tmp_path)
-    monkeypatch.setattr(cells.Cell, "make", None)  # all is there
+    monkeypatch.setattr(cells.ArmCell, "make", None)  # all is there
     assert cli.main("fill ablation --arms no-mask,gold --record".split()) == 0
     said = capsys.readouterr().out
     assert re.search("no-mask +1 of 1", said) and "_deftrec_paper_ablation.json" in said

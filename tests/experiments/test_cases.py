@@ -264,3 +264,19 @@ def test_the_released_files_hold_the_printed_sequences():
     cells = table7.printed_cells(found)
     assert cells.title.value_counts().to_dict() == {"same": 8, "shortened": 7}
     assert sum(text.endswith("not there") for text in cells.category) == 3
+
+
+def test_findings_say_who_else_finds_cases_alone_and_who_loses_by_a_shift():
+    shift = pd.DataFrame(
+        {"gap": [20.0, 5.0, 30.0], "low": [10.0, 0.0, 15.0], "high": [30.0, 10.0, 45.0]},
+        index=["contrec", "ease", "popularity"],
+    )
+    nothing = pd.DataFrame(index=["lastfm: its files are not here"])
+    first, second = rules.findings(RANKS, ["contrec", "ease", "popularity"], {"here": shift, "there": nothing})
+    alone = rules.found_alone(RANKS, ["contrec", "ease", "popularity"])["found alone"]
+    assert first.startswith(f"Of 7 cases ContRec alone finds {alone.contrec}; ")
+    assert f"{(alone[['ease', 'popularity']] > 0).sum()} of 2 floors" in first
+    assert second == (
+        "here: a shift of facets costs ContRec +20.0 points [+10.0, +30.0], the others 5.0 to 30.0 (popularity); 1 of "
+        "2 have ContRec's gap within their interval."
+    )

@@ -91,3 +91,24 @@ def test_sampling_curve_holds_what_evaluation_says(fitted, planted_split):
     assert (cases.user == np.arange(len(cases))).all()
     assert found.loc[("point estimate", 1, 1), "HR@10"] == evaluate(Point(), cases).metrics()["HR@10"]
     assert len(found) == 5 and (found["low"] <= found["HR@10"]).all()
+
+
+def test_findings_are_ratios_of_what_was_measured():
+    """By hand: 8 s against 2 s a batch, half of that in the language model; 10 times the items in 4 times as long."""
+    first, last = inference.LAYOUTS[0], inference.LAYOUTS[-1]
+    rows = [
+        (first, "llm", 6.0, 0.5),
+        (first, "diffusion", 2.0, 0.5),
+        (last, "llm", 1.0, np.nan),
+        (last, "ranking", 1.0, np.nan),
+    ]
+    measured = pd.DataFrame(rows, columns=["layout", "part", "seconds", "same_text"])
+    catalogue = pd.DataFrame({"n_items": [100, 1000], "seconds": [1, 4], "MiB": [3, 5], "all scores MiB": [4, 40]})
+    sampling = pd.DataFrame(
+        {"kind": ["point", "many"], "seconds": [0.1, 9.0], "HR@10": [0.3, 0.2], "low": 0.1, "high": 0.4}
+    )
+    one, two, three = tables.findings(measured, catalogue, sampling)
+    assert "takes 4.0 times as long (8 s a batch against 2 s)" in one and "for 50% of the users" in one
+    assert one.endswith("the language model is 50% of what is left.")
+    assert two.startswith("10 times the items take 4.0 times the seconds to rank, in 5 MiB")
+    assert "point has 0.300 [0.100, 0.400] for 0.1 s, the best; what costs most, many has 0.200" in three

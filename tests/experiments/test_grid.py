@@ -12,7 +12,7 @@ import pytest
 
 from contrec import baselines
 from contrec.experiments.baselines import cells
-from contrec.experiments.baselines.cells import Cell
+from contrec.experiments.baselines.cells import BaselineCell
 from contrec.study import evaluating, fitting, jobs, settings, tables
 
 PLANTED = ("planted", "planted", "leave_one_out")
@@ -64,7 +64,7 @@ def test_cells_are_made_cheapest_first_and_once(world):
 
 
 def test_settings_are_part_of_a_cell(world):
-    cell = Cell(*PLANTED, "sasrec", 0)
+    cell = BaselineCell(*PLANTED, "sasrec", 0)
     name = cell.folder
     world.setitem(settings.ELSEWHERE, ("sasrec", "planted"), ({"dim": 16, "epochs": 2}, "this test"))
     assert cell.folder != name
@@ -122,7 +122,7 @@ def test_two_deviations_are_kept_apart(world):
 def test_seen_items_are_kept_too_where_targets_repeat(world, planted_split):
     from dataclasses import replace
 
-    cell = Cell(*PLANTED, "popularity", 0)
+    cell = BaselineCell(*PLANTED, "popularity", 0)
     again = replace(planted_split, counts={**planted_split.counts, "repeated_targets": 40})
     world.setattr(fitting, "_split", lambda *_: again)
     cell.make()
@@ -137,14 +137,14 @@ from contrec.experiments.baselines import cells
 from contrec.study import settings
 settings.recorded = lambda: pd.DataFrame(columns=["model", "settings", settings.METRIC])
 settings.ELSEWHERE["sasrec", "planted"] = ({"dim": 16, "epochs": 40, "patience": 40}, "this test")
-cells.Cell("planted", "planted", "leave_one_out", "sasrec", 0).make()
+cells.BaselineCell("planted", "planted", "leave_one_out", "sasrec", 0).make()
 """
 
 
 def test_a_killed_cell_goes_on_from_its_checkpoint_to_the_same_ranks(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "recorded", lambda: pd.DataFrame(columns=["model", "settings", settings.METRIC]))
     monkeypatch.setitem(settings.ELSEWHERE, ("sasrec", "planted"), ({"dim": 16, "epochs": 40, "patience": 40}, ""))
-    cell, ranks = Cell(*PLANTED, "sasrec", 0), {}
+    cell, ranks = BaselineCell(*PLANTED, "sasrec", 0), {}
     for name in ("killed", "whole"):
         monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / name))
         if name == "killed":

@@ -93,6 +93,31 @@ def test_a_verdict_wants_more_than_two_standard_deviations():
     assert words == ["holds", "does not hold", "open"]
 
 
+def test_recorded_comparisons_are_read_and_told(frame, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(study.paths, "reproduced", lambda: tmp_path)
+    assert study.verdict_table(study.recorded()).iloc[0, 0] == "not run"
+    study.record(config, frame, ["truth"])
+    table = study.verdict_table(found := study.recorded())
+    assert list(found) == ["planted"] and list(table.index) == [4, 8] and list(table.columns) == [("planted", "truth")]
+    own = study.verdicts(frame, (4, 8))
+    assert table.iloc[0, 0].startswith(f"{own['difference'][0]:+.3f} ± ") and table.iloc[0, 0].endswith(own["claim"][0])
+
+
+def test_the_claim_is_told_in_words():
+    def curve(decoder, mse):
+        rows = [("truth", decoder, seed, rate, mse + 0.001 * seed) for seed in (0, 1) for rate in (4, 8)]
+        values = {"cosine": 0, "overlap": 0, "HR@10": 0}
+        return pd.DataFrame(rows, columns=["inputs", "decoder", "seed", "rate_bits", "mse"]).assign(**values)
+
+    good = pd.concat([curve("vq", 0.9), curve("sigma_vae", 0.5)])
+    assert study.said(good, (4, 8), "here") == (
+        "here: the best continuous model keeps more than the best quantizer in 2 of 2 comparisons (open: 0); mostly it "
+        "is sigma_vae. The σ-VAE keeps more in 2 of the 2 that it reaches."
+    )
+    bad = pd.concat([curve("vq", 0.1), curve("sigma_vae", 0.5)])
+    assert "in 0 of 2 comparisons (open: 0). The σ-VAE keeps more in 0 of the 2" in study.said(bad, (4, 8), "here")
+
+
 def test_truth_of_a_single_gaussian_is_the_textbook(world, config, monkeypatch):
     """D(R) = 2^(-2R/d) of white noise; the best denoiser of a channel with as many bits reaches just that."""
     truth = planted.truth()

@@ -14,8 +14,8 @@ import torch
 
 from contrec import paths, plots, training
 from contrec.data.training_cases import NotTaken
-from contrec.evaluation import evaluate
-from contrec.experiments.sweep import head_only, points, tables
+from contrec.evaluation import Evaluation, evaluate
+from contrec.experiments.sweep import head_only, one_case, points, tables
 from contrec.files import seal, sealed
 from contrec.recommender import Recommender
 from contrec.study import fitting
@@ -294,3 +294,68 @@ def test_the_second_weight_begins_when_the_first_curve_is_whole(tmp_path, monkey
     assert len(made) == len(set(made)) == len(said) == 5 + 6 + 4 + 5  # rho = 0.2 and K = 3 are one run, the default
     first = [n for n, (name, _) in enumerate(made) if name == "gamma_2"]
     assert min(first) > max(n for n, (name, _) in enumerate(made) if name == "gamma_1")
+
+
+def test_one_setting_is_turned_and_the_list_follows(fitted, planted_split):
+    """The same list as the recommender's own with that setting; all else, the noise too, is equal."""
+    one = planted_split.test.select([3])
+    moved, ranks = one_case.turned(fitted, one, "steps", (1, 3), k=4)
+    known = fitted.understand(one)
+    first, last = (fitted.preference(known, "sample", steps=n) for n in (1, 3))
+    cosine = torch.nn.functional.cosine_similarity(first, last).item()
+    assert moved.cosine.tolist() == pytest.approx([1.0, cosine]) and cosine < 0.9999
+    own = fitted.ranked(one, 4, known, last)
+    assert moved["first in the list"][1] == own.title[0]
+    for row in own.itertuples():
+        assert row.rank in ranks[3].to_numpy() and ranks.index.str.endswith(row.title).any()
+    target = f"target: {planted_split.catalogue.titles[one.target[0]]}"
+    assert ranks.index[-1] == target and ranks.index.is_unique
+    assert ranks.loc[target].tolist() == moved["target's rank"].tolist() and ranks.columns.name == "steps"
+    assert moved.kept.tolist() == [4, (ranks[1] <= 4)[ranks[3] <= 4].sum()]
+
+
+def test_the_text_bonus_moves_the_list_and_not_the_preference(fitted, planted_split):
+    moved, ranks = one_case.turned(fitted, planted_split.test.select([0]), "pi", (0.0, 1.0))
+    assert moved.cosine.tolist() == pytest.approx([1.0, 1.0]) and (ranks[0.0] != ranks[1.0]).any()
+    with pytest.raises(ValueError, match="parameter must be one of 'omega', 'steps', 'samples', 'pi', got 'rho'"):
+        one_case.turned(fitted, planted_split.test.select([0]), "rho", (0, 1))
+
+
+def test_a_target_that_was_seen_has_no_rank(fitted, planted_split):
+    history = planted_split.test.history(0)
+    one = replace(planted_split.test.select([0]), target=history[:1])
+    moved, ranks = one_case.turned(fitted, one, "pi", (0.0, 1.0))
+    assert moved["target's rank"].isna().all() and not ranks.index.str.startswith("target").any()
+
+
+def test_what_a_sweep_has_found_is_said_with_its_numbers(small, swept):
+    kept = tables.sweep_evaluations(small)
+    said, table = tables.found_in(small, swept, kept), tables.sweep_table(small, swept, kept).dropna(subset="spread")
+    beyond, within = said.split("within noise: ")
+    assert said.startswith(f"{small.dataset}, ContRec paper: ")
+    for row in table.itertuples():
+        inside = row.low <= 0 <= row.high
+        title = points.PARAMETERS[row.parameter].title
+        assert title in (within if inside else beyond) and (f"{row.spread:+.1f} points [" in beyond or inside)
+    chosen = table[table["best by validation"] != table.default]
+    assert (f"left the default for {len(chosen)} of {len(table)}" in said) == bool(len(chosen))
+    assert tables.found_in(small, swept[:0], {}).endswith("no curve is whole yet.")
+    assert "paper, stale: " in tables.found_in(small, swept.assign(stale=True), kept)
+
+
+def test_a_setting_beyond_noise_is_told_apart_from_one_within():
+    """By hand: a text bonus of .5 loses all targets that any other value finds; samples change nothing."""
+    config = Config.from_parameters("contrec", "paper", "tiny")
+    kept, rows = {}, []
+    for name in ("pi", "samples"):
+        for x in points.values_of(config, name):
+            for part in ("validation", "test"):
+                ranks = np.full(20, 50.0 if x == 0.5 else 1.0)
+                kept[name, x, 0, part] = e = Evaluation(ranks, np.ones(20), np.arange(20), True, None, {})
+                rows.append((name, x, 0, part, "HR@10", e.metrics()["HR@10"]))
+    found = pd.DataFrame(rows, columns=["parameter", "x", "seed", "part", "metric", "value"])
+    assert tables.found_in(config, found, kept) == (
+        "planted, ContRec paper: best minus worst value, test users, beyond noise: "
+        "π +100.0 points [+100.0, +100.0]; within noise: samples. Validation left the default for 1 of 2; "
+        "the most that brought is +0.0 points [+0.0, +0.0] (π), within noise."
+    )

@@ -162,3 +162,37 @@ def test_printed_rates_are_held_against_whole_hits(monkeypatch):
     assert found.possible.tolist() == [True, False, True]  # 8 / 68 = .11765, 8.4 / 68, 34 / 68
     assert found.hits.round(1).tolist() == [8.0, 8.4, 34.0]
     assert unseen.whole_hits("any", "software", 10_000).possible.all()  # four digits are fractions of 10,000
+
+
+def test_one_stranger_has_a_rank_in_and_out_of_training(cfg, kept):
+    table = unseen.one_stranger(cfg, kept, MODELS, 2)
+    assert table.index.tolist() == MODELS
+    assert table.loc["mf", "rank as a stranger"] == kept["mf"][0].ranks[2]
+    assert table.loc["mf", "rank in training"] == kept["mf/in-training"][0].ranks[2]
+    with pytest.raises(ValueError, match=r"case must lie in \[0, 7\], got 8"):
+        unseen.one_stranger(cfg, kept, MODELS, 8)
+
+
+def test_absence_counts_the_models_that_change_beyond_noise():
+    """By hand: of two models one loses the targets of all ten users that it finds in training."""
+    ranks = {"found": np.full(10, 1.0), "lost": np.full(10, 50.0)}
+    make = lambda which: [Evaluation(ranks[which], np.ones(10), np.arange(10), True, None, {})]  # noqa: E731
+    kept = {"a": make("found"), "b": make("lost")}
+    kept |= {f"{name}{ending}": make("found") for name in "ab" for ending in ("/in-training", "/seen-users")}
+    said = unseen.absence(kept)
+    assert said == "Absent from training, 1 of 2 models change beyond noise (b -100.0 points [-100.0, -100.0])."
+    assert unseen.absence({}) == "Nothing was recorded."
+
+
+def test_the_best_baseline_stands_beside_the_best_print(monkeypatch):
+    rows = [("transitions", 0.07, 0.05, 0.08), ("ease", 0.06, 0.05, 0.07), ("contrec", 0.5, 0.4, 0.6)]
+    frame = pd.DataFrame(rows, columns=["model", "value", "low", "high"])
+    frame = frame.assign(dataset="beauty", source="released", split="unseen_users", metric="HR@10")
+    monkeypatch.setattr(unseen, "reproduced", lambda: frame)
+    said = unseen.best_against_print("beauty", "released")  # Table 3, DeftRec: .0406
+    assert said == (
+        "HR@10 of transitions, 0.0700 [0.0500, 0.0800], is above the best that is printed, DeftRec's 0.0406."
+    )
+    assert "missing" in unseen.best_against_print("planted", "released")
+    monkeypatch.setattr(unseen, "reproduced", lambda: frame.assign(low=0.01))
+    assert "is not told apart from the best" in unseen.best_against_print("beauty", "released")

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 
 from contrec import paths
-from contrec.report.parameters import declared, parameters_of
 from contrec.report.notebooks import all_notebooks
+from contrec.report.parameters import declared, parameters_of
 
 NOTEBOOKS = all_notebooks()
 SHOWS_TEXTS = ("09_case_studies", "10_your_own_data")  # ids, titles and messages from outside in tables of their own
@@ -69,6 +69,44 @@ def test_form(path):
 def test_defaults_need_no_data_and_no_gpu(path):
     defaults = parameters_of(path)
     assert defaults.get("preset", "tiny") == "tiny" and defaults.get("dataset", "planted") == "planted"
+
+
+def of(path) -> list[tuple[str, str, dict]]:
+    """Kind, source and metadata of a notebook's cells."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [(cell["cell_type"], "".join(cell["source"]), cell["metadata"]) for cell in cells]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_numbered_notebooks_can_be_read_in_one_go(path):
+    """12 to 20 cells: the question, what decides, the steps, a closing cell whose numbers are computed, a question."""
+    cells = of(path)
+    assert 12 <= len(cells) <= 20
+    code = [
+        (place, source, about.get("tags", [])) for place, (kind, source, about) in enumerate(cells) if kind == "code"
+    ]
+    assert next(place for place, _, tags in code if "report" in tags) <= 7, "the answer comes late"
+    assert "words.closing(" in code[-1][1]
+    assert code[-1][0] >= len(cells) - 2, "the closing sentences stand near the end"
+    assert any("redict, then" in source for kind, source, _ in cells if kind == "markdown")
+
+
+@pytest.mark.parametrize("place", range(len(NOTEBOOKS)), ids=lambda n: NOTEBOOKS[n].stem)
+def test_the_reading_chain_has_no_gap(place):
+    """Each ends with a link to the next one; the last says that it is the end."""
+    last = of(NOTEBOOKS[place])[-1][1]
+    if place + 1 < len(NOTEBOOKS):
+        following = NOTEBOOKS[place + 1]
+        assert f"Next: [{following.stem}]({following.name})" in last
+    else:
+        assert "Next:" not in last and "end of the chain" in last
+    for target in re.findall(r"\]\(([^)#:]+\.ipynb)\)", last):
+        assert (paths.notebooks() / target).is_file(), target
+
+
+def test_the_case_browser_is_near_the_top():
+    cells = of(paths.notebooks() / "09_case_studies.ipynb")
+    assert next(place for place, (_, source, _) in enumerate(cells) if "widgets.Browser(" in source) <= 8
 
 
 def good() -> nbformat.NotebookNode:

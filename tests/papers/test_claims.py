@@ -376,3 +376,37 @@ def test_marks_are_those_of_the_text():
         read += [(paper, tags[tag], digits) for tag, digits in re.findall(r"<([bu])>(0\.\d+)</", text)]
     values = published().merge(written, on=["paper", "table", "row", "column"])
     assert sorted(read) == sorted(values[["paper", "mark", "digits"]].itertuples(index=False, name=None))
+
+
+def test_claims_are_counted_where_they_stand(ledger):
+    table = claims.by_place(ledger)
+    assert table.sum().sum() == len(ledger) and set(table.columns) == set(ledger.status)
+    assert table.loc["both papers"].sum() == (ledger.paper == "both").sum() and table.index[-1] == "both papers"
+    own = ledger[(ledger.paper == "contrec") & ledger["where"].str.contains("Table 4") & (ledger.status == "agrees")]
+    assert table.loc["ContRec Table 4", "agrees"] == len(own)
+    assert list(table.columns) == [status for status in STATUSES if status in set(ledger.status)]
+
+
+def test_claims_are_found_by_words_in_any_order_and_case(ledger):
+    rows = claims.holding(ledger, "LENGTH ml1m", "contrec")
+    assert rows.claim.tolist()[0] == "ML1M, Length" and rows.paper.eq("contrec").all()
+    assert len(claims.holding(ledger, "length")) > len(rows)
+    with pytest.raises(ValueError, match="no claim of both holds all of 'no such words': try fewer"):
+        claims.holding(ledger, "no such words", "both")
+    with pytest.raises(ValueError, match="paper must be one of 'contrec', 'deftrec', 'both', got 'other'"):
+        claims.holding(ledger, "length", "other")
+
+
+def test_findings_count_the_ledger(ledger):
+    status = ledger.status.value_counts()
+    first, second, third = claims.findings(ledger)
+    assert first.startswith(f"Of {len(ledger)} claims, {status.agrees} agree") and f"{status.contradicted} are" in first
+    own = ledger[(ledger.paper == "deftrec")].status.eq("contradicted")
+    assert f"DeftRec: {own.sum()} of {len(own)}" in first
+    assert "Of 50 numbers that other numbers determine, 9 do not" in second
+    assert third.startswith(f"In {status['equal elsewhere']} places")
+
+
+def test_a_page_of_claims_shows_texts_as_texts(ledger):
+    shown = claims.page(ledger.head(1).assign(claim="<b>bold</b>"), "one claim").to_html()
+    assert "&lt;b&gt;bold" in shown and "<b>bold" not in shown and "one claim" in shown

@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def trained(fitted, monkeypatch):
         monkeypatch.setattr(fitting, name, lambda *_: None)
     monkeypatch.setattr(provenance, "revision", lambda: {"commit": None, "clean": None})
     config = Config.from_parameters()
-    make = lambda part: fitting._train(part, config, 0, False)  # noqa: E731
+    make = lambda part: fitting.train(part, asdict(config), 0, False)  # noqa: E731
     return lambda root: Store(root).get_or_make("recommender", {"one": 1}, make, resume=True)
 
 

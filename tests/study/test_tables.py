@@ -3,7 +3,7 @@
 import pandas as pd
 
 from contrec import paths
-from contrec.study import tables
+from contrec.study import show, tables
 from contrec.study.evaluating import COLUMNS
 
 
@@ -18,3 +18,15 @@ def test_a_record_that_changed_is_read_anew(tmp_path, monkeypatch):
     assert list(tables.reproduced().model) == ["x"]
     frame.assign(model="y").to_csv(tmp_path / "a.csv", index=False)
     assert list(tables.reproduced().model) == ["y"]
+
+
+def test_against_floors_and_controls_are_counted_apart():
+    rows = [("ease", -3.0, -5.0, -1.0), ("popularity", 9.0, 5.0, 12.0), ("contrec/user-token", 1.0, -1.0, 3.0)]
+    frame = pd.DataFrame(rows, columns=["against", "difference", "low", "high"]).assign(metric="HR@10")
+    floors, controls = show.against_floors(frame)
+    assert floors.startswith(
+        "HR@10, model minus the floors: beyond noise above 1 of 2, below 1; ease -3.0 points [-5.0, -1.0], "
+    )
+    assert controls.startswith(
+        "HR@10, model minus its own controls: beyond noise above 0 of 1, below 0; user-token +1.0"
+    )

@@ -6,9 +6,10 @@ import re
 
 import numpy as np
 
+from contrec.checks import DataError
+
 from ..core import dense_ids
 from ..facets import clean_text
-from ..interactions import DataError
 
 MISSING = ("", "nan", "NaN", "NULL", "null", "None", "<NA>", "\\N")  # "NA" may be an id or a brand
 END = 4_102_444_800  # 2100-01-01 in seconds since 1970

@@ -9,7 +9,7 @@ import lzma
 import zlib
 from pathlib import Path
 
-from ..interactions import DataError
+from contrec.checks import DataError
 
 CHUNK = 2**24  # bytes read at once; no line of a table is longer
 _MANY = 2**30  # bytes from which on the free memory is looked at

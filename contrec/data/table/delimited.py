@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..interactions import DataError
+from contrec.checks import DataError
 
 SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}
 _TYPED = re.compile(r"[^:]+:(token|float|token_seq|float_seq)")  # RecBole's headers

@@ -6,7 +6,8 @@ import io
 import json
 from pathlib import Path
 
-from ..interactions import DataError
+from contrec.checks import DataError
+
 from .columns import leaves
 from .contents import read_bytes
 from .delimited import SEPARATORS, Delimited, open_text

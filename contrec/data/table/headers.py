@@ -6,8 +6,9 @@ import difflib
 import re
 from itertools import takewhile
 
+from contrec.checks import DataError
+
 from ..facets import clean_text
-from ..interactions import DataError
 from .delimited import Delimited, is_data
 
 ROLES = ("user", "item", "timestamp", "rating", "title", "brand", "category", "event")  # keywords that name columns

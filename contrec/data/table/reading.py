@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from contrec.checks import DataError
+
 from ..core import build, k_core
 from ..facets import clean_text, make_catalogue
-from ..interactions import Catalogue, DataError, Interactions
+from ..interactions import Catalogue, Interactions
 from . import columns
 from .columns import Column
 from .files import describe, open_table

@@ -1,0 +1,1 @@
+"""Models with one thing changed each (05_ablation)."""

@@ -19,7 +19,7 @@ from contrec.study.config import BOTH, RECIPES, Config, apply
 
 PARTS, VECTORS, TOKENS = "parts", "base vectors", "tokens an item"
 CONDITION, ESTIMATE, RELEASED = "condition", "estimate", "released code"
-FEW = ("no-diffusion", "no-mask", "gold")  # what preset tiny has time for
+FEW = ("no-diffusion", "no-mask", "gold", "no-text-bonus")  # what preset tiny has time for
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def everything(full: Config) -> list[Arm]:
     return [*ARMS, *found, whole]
 
 
-def why_not(full: Config, arm: Arm) -> str:
+def why_left_out(full: Config, arm: Arm) -> str:
     """Why an arm is left out for a full model; "" where it is not."""
     if arm.name == "released" and full.recipe == "tuned":
         return "no step from recipe tuned; see recipe paper"
@@ -170,7 +170,7 @@ def arms(full: Config, names: Iterable[str] | None = None) -> list[Arm]:
     for name in names or ():
         one_of("arm", name, [arm.name for arm in found])
     wanted = {"full", *names} if names else {arm.name for arm in found}
-    return [arm for arm in found if arm.name in wanted and not why_not(full, arm)]
+    return [arm for arm in found if arm.name in wanted and not why_left_out(full, arm)]
 
 
 def arm_table(full: Config, names: Iterable[str] | None = None) -> pd.DataFrame:
@@ -184,7 +184,7 @@ def arm_table(full: Config, names: Iterable[str] | None = None) -> pd.DataFrame:
 
 def left_out(full: Config) -> pd.DataFrame:
     """Arms that the full model has no use for, and defects that are not rebuilt: arm, what, why (str)."""
-    rows = [(arm.label, arm.what, why) for arm in everything(full) if (why := why_not(full, arm))]
+    rows = [(arm.label, arm.what, why) for arm in everything(full) if (why := why_left_out(full, arm))]
     other = differences().query("kind == 'D' and setting == ''")
     rows += [("-", row.what, row.reason) for row in other.itertuples()]
     return pd.DataFrame(rows, columns=["arm", "what", "why"])

@@ -26,7 +26,7 @@ GUESS = 900.0  # seconds of a full model on LastFM, one thread; replaced by what
 
 
 @dataclass(frozen=True)
-class Cell:
+class ArmCell:
     """One arm of one full model, from one seed."""
 
     full: Config
@@ -76,9 +76,9 @@ class Cell:
         return name, found[name]
 
 
-def of(full: Config, names: Iterable[str] | None = None) -> list[Cell]:
+def of(full: Config, names: Iterable[str] | None = None) -> list[ArmCell]:
     """All arms (or the named ones) of a full model, for the seeds of its config."""
-    return [Cell(full, arm, seed) for arm in arms(full, names) for seed in full.seeds]
+    return [ArmCell(full, arm, seed) for arm in arms(full, names) for seed in full.seeds]
 
 
 def studies(
@@ -92,7 +92,7 @@ def studies(
     ]
 
 
-def estimates(wanted: Sequence[Cell]) -> list[float]:
+def estimates(wanted: Sequence[ArmCell]) -> list[float]:
     """Seconds that each cell is expected to take on one thread: in proportion to what finished runs have taken."""
     sizes = [SIZES.get(c.full.dataset, 1.0) * (0.0 if c.arm.variant else c.arm.cost) for c in wanted]
     took = []
@@ -104,12 +104,12 @@ def estimates(wanted: Sequence[Cell]) -> list[float]:
     return [unit * size for size in sizes]
 
 
-def in_order(wanted: Sequence[Cell]) -> list[Cell]:
+def in_order(wanted: Sequence[ArmCell]) -> list[ArmCell]:
     """Cells in the order in which they are run, those that are one run (K=1 of two lists, a shared one) once.
 
     Seed by seed, so that every arm is known once before any is run again; the full models first, then the cheapest.
     """
-    first: dict[Path, tuple[tuple, Cell]] = {}
+    first: dict[Path, tuple[tuple, ArmCell]] = {}
     for cell, seconds in zip(wanted, estimates(wanted), strict=True):
         key = (cell.full.seeds.index(cell.seed), cell.arm.name != "full", seconds)
         if cell.folder not in first or key < first[cell.folder][0]:
@@ -117,22 +117,28 @@ def in_order(wanted: Sequence[Cell]) -> list[Cell]:
     return [cell for _, cell in sorted(first.values(), key=lambda pair: pair[0])]
 
 
-def plan_of(wanted: Sequence[Cell]) -> jobs.Plan:
+def plan_of(wanted: Sequence[ArmCell]) -> jobs.Plan:
     """The plan of cells for :mod:`contrec.study.jobs`, once their data are there."""
     for cell in wanted:
         load_split(cell.full)  # fetched and checked by one process
     return partial(list, in_order(wanted))
 
 
-def fill(wanted: Sequence[Cell], *, workers: int = 1, progress: bool = False, say=None) -> None:
+def fill(wanted: Sequence[ArmCell], *, workers: int = 1, progress: bool = False, say=None) -> None:
     """Run the cells that are not in the store; as :func:`contrec.study.jobs.fill`."""
     plan = plan_of(wanted)
     jobs.fill(plan, workers=workers, progress=progress, title="ablation", say=say, seconds=estimates)
 
 
-def evaluations(wanted: Sequence[Cell]) -> dict[tuple[str, int], Evaluation]:
+def evaluations(wanted: Sequence[ArmCell]) -> dict[tuple[str, int], Evaluation]:
     """Kept ranks of the finished cells of one full model, by arm and seed."""
     return {(c.arm.name, c.seed): c.kept[1] for c in wanted if c.done}
+
+
+def full(wanted: Sequence[ArmCell]) -> dict[tuple[str, int], Evaluation]:
+    """Kept ranks of the finished full models and their controls (:mod:`contrec.controls`), by model and seed."""
+    own = [c for c in wanted if c.arm.name == "full" and c.done]
+    return {(name, c.seed): e for c in own for name, e in evaluating.kept_evaluations(c.folder).items()}
 
 
 def stem(full: Config) -> str:
@@ -140,7 +146,7 @@ def stem(full: Config) -> str:
     return "_".join((full.dataset, full.source, full.split, full.preset, full.model, full.recipe, "ablation"))
 
 
-def rows(wanted: Sequence[Cell]) -> pd.DataFrame:
+def rows(wanted: Sequence[ArmCell]) -> pd.DataFrame:
     """Metrics of the finished cells, in the columns of ``data/reproduced`` and arm."""
     frames = []
     for cell in wanted:
@@ -151,7 +157,7 @@ def rows(wanted: Sequence[Cell]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*evaluating.COLUMNS, "arm"])
 
 
-def record(wanted: Sequence[Cell]) -> list[Path]:
+def record(wanted: Sequence[ArmCell]) -> list[Path]:
     """Write the finished cells to ``data/reproduced``: for each full model a CSV, ranks and provenance.
 
     Returns:

@@ -10,11 +10,11 @@ import pandas as pd
 
 from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap
-from contrec.evaluation.significance import bootstrap_means
-from contrec.experiments.ablation.arms import everything, why_not
-from contrec.experiments.ablation.cells import Cell, recorded
+from contrec.evaluation.bootstrap import bootstrap_means
+from contrec.experiments.ablation.arms import everything, why_left_out
+from contrec.experiments.ablation.cells import ArmCell, recorded
 from contrec.papers.published import published
-from contrec.study import evaluating
+from contrec.study import evaluating, words
 from contrec.study.config import Config
 
 METRICS = ("HR@10", "NDCG@10")
@@ -24,7 +24,7 @@ SHOWN = {"contrec": ("lastfm", "released"), "deftrec": ("software", "released")}
 Kept = Mapping[tuple[str, int], Evaluation]  # arm and seed -> its evaluation
 
 
-def controls(wanted: Sequence[Cell]) -> pd.DataFrame:
+def controls(wanted: Sequence[ArmCell]) -> pd.DataFrame:
     """Metrics of the full run and its controls (a row each, seeds averaged), as ``tables.ranking_table`` wants them."""
     full = [c for c in wanted if c.arm.name == "full" and c.done]
     frames = [evaluating.rows_of(c.full, c.folder, c.seed, c.full.recipe, c.full.preset) for c in full]
@@ -66,7 +66,7 @@ def compared(full: Config, kept: Kept, metrics: Sequence[str] = METRICS) -> pd.D
     for metric in metrics:
         in_print, own = printed(full.model, full.dataset, metric), []
         for arm in everything(full):
-            why = why_not(full, arm)
+            why = why_left_out(full, arm)
             if why and arm.name not in in_print:
                 continue
             row = {"arm": arm.name, "group": arm.group, "label": arm.label, "metric": metric}
@@ -119,6 +119,23 @@ def _verdict(row: dict) -> str:
         return word
     same = np.sign(difference) == np.sign(row["published_difference"])
     return f"{word}, sign {'as' if same else 'not as'} printed"
+
+
+def in_words(frame: pd.DataFrame, where: str, metric: str = "HR@10") -> str:
+    """How many arms of :func:`compared` lie outside noise, with the printed sign, and the widest: a sentence."""
+    own = frame[(frame.metric == metric) & frame.difference.notna()]
+    if not len(own):
+        return f"{where}: not run."
+    clear = own[own.verdict.str.startswith(("lower", "higher"))]
+    says = f"{where}: of {len(own)} arms {len(clear)} differ from the full model outside noise"
+    if len(clear):
+        most = clear.loc[clear.difference.abs().idxmax()]
+        says += f", most of all '{most.label}' ({words.points(most.difference, most.diff_low, most.diff_high)})"
+    printed = own[own.published_difference.notna()]
+    if len(printed):
+        held = printed.verdict.str.match(r"(lower|higher), sign as printed").sum()
+        says += f"; of the {len(printed)} that are printed, {held} differ so with the printed sign"
+    return f"{says}."
 
 
 def holm(p: pd.Series) -> pd.Series:

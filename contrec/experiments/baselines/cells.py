@@ -14,6 +14,7 @@ import pandas as pd
 from contrec import paths
 from contrec.artifacts.store import read_about
 from contrec.checks import one_of
+from contrec.data.planted import WORLDS
 from contrec.evaluation import Evaluation
 from contrec.files import Damaged
 from contrec.study import evaluating, jobs
@@ -50,7 +51,7 @@ GUESS = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class BaselineCell:
     """One run of one baseline."""
 
     dataset: str
@@ -59,6 +60,7 @@ class Cell:
     model: str
     seed: int
     preset: str = "laptop"  # "tiny": cut short
+    processes: int = 1  # of a training, on as many GPUs or cores; no part of the result's name
 
     @property
     def config(self) -> Config:
@@ -81,7 +83,7 @@ class Cell:
         return self.folder.is_dir()
 
     def make(self) -> None:
-        evaluating.floor(self.config, self.model, self.seed)
+        evaluating.floor(self.config, self.model, self.seed, processes=self.processes)
 
     def told(self) -> str:
         rate = evaluating.kept_evaluations(self.folder)[self.model].metrics()["HR@10"]
@@ -93,21 +95,21 @@ def _config(dataset: str, source: str, split: str, preset: str = "laptop") -> Co
     return Config.from_parameters(preset=preset, dataset=dataset, source=source, split=split)
 
 
-def of(config: Config, models: Sequence[str] | None = None) -> list[Cell]:
+def of(config: Config, models: Sequence[str] | None = None) -> list[BaselineCell]:
     """The cells of one dataset and split, for the seeds of ``config``; None: all models that the dataset is fit for."""
     if models is None:
-        known = config.dataset == "planted" and config.split != "unseen_users"  # strangers have no known taste
+        known = config.dataset in WORLDS and config.split != "unseen_users"  # strangers have no known taste
         left_out = set() if known else {"oracle"}
         left_out |= {"repeat_history"} if config.dataset != "software" else set()
         models = [m for m in MODELS if m not in left_out]
     return [
-        Cell(config.dataset, config.source, config.split, model, seed, config.preset)
+        BaselineCell(config.dataset, config.source, config.split, model, seed, config.preset)
         for model in models
         for seed in (config.seeds[:1] if model in DETERMINISTIC else config.seeds)
     ]
 
 
-def select(datasets=None, models=None, seeds=None, splits=None) -> list[Cell]:
+def select(datasets=None, models=None, seeds=None, splits=None) -> list[BaselineCell]:
     """The wanted cells, of all or of the named datasets, models, seeds and splits.
 
     Raises:
@@ -117,7 +119,7 @@ def select(datasets=None, models=None, seeds=None, splits=None) -> list[Cell]:
     for (dataset, source, split), (names, own_seeds) in WANTED.items():
         for model in names:
             for seed in own_seeds[:1] if model in DETERMINISTIC else own_seeds:
-                found.append(Cell(dataset, source, split, model, seed))
+                found.append(BaselineCell(dataset, source, split, model, seed))
     asked = {"dataset": datasets, "model": models, "seed": seeds, "split": splits}
     for what, names in asked.items():
         for name in names or ():
@@ -131,7 +133,7 @@ def select(datasets=None, models=None, seeds=None, splits=None) -> list[Cell]:
     return kept
 
 
-def estimates(wanted: Sequence[Cell]) -> list[float]:
+def estimates(wanted: Sequence[BaselineCell]) -> list[float]:
     """Seconds that each cell is expected to take on one thread.
 
     A model costs in proportion to the size of its data. The factor is the median of its finished cells, else that
@@ -147,7 +149,7 @@ def estimates(wanted: Sequence[Cell]) -> list[float]:
     return [unit[c.model] * SIZES.get(c.dataset, 1.0) for c in wanted]
 
 
-def plan_of(wanted: Sequence[Cell]) -> jobs.Plan:
+def plan_of(wanted: Sequence[BaselineCell]) -> jobs.Plan:
     """The plan of cells for :mod:`contrec.study.jobs`, cheapest first, once their data are there."""
     order = sorted(zip(estimates(wanted), map(model_order, (c.model for c in wanted)), range(len(wanted))))
     for key in dict.fromkeys((c.dataset, c.source, c.split, c.preset) for c in wanted if not c.done):
@@ -155,13 +157,13 @@ def plan_of(wanted: Sequence[Cell]) -> jobs.Plan:
     return partial(list, [wanted[n] for *_, n in order])
 
 
-def fill(wanted: Sequence[Cell], *, workers: int = 1, progress: bool = False, say=None) -> None:
+def fill(wanted: Sequence[BaselineCell], *, workers: int = 1, progress: bool = False, say=None) -> None:
     """Run the cells that are not in the store; as :func:`contrec.study.jobs.fill`."""
     plan = plan_of(wanted)
     jobs.fill(plan, workers=workers, progress=progress, title="baselines", say=say, seconds=estimates)
 
 
-def results(wanted: Sequence[Cell]) -> pd.DataFrame:
+def results(wanted: Sequence[BaselineCell]) -> pd.DataFrame:
     """Metrics of the finished cells, in the columns of ``data/reproduced``.
 
     Raises:
@@ -174,12 +176,12 @@ def results(wanted: Sequence[Cell]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def evaluations(wanted: Sequence[Cell]) -> dict[tuple[str, int], Evaluation]:
+def evaluations(wanted: Sequence[BaselineCell]) -> dict[tuple[str, int], Evaluation]:
     """Kept ranks of the finished cells of one dataset and split, by model and seed."""
     return {(name, c.seed): e for c in wanted if c.done for name, e in evaluating.kept_evaluations(c.folder).items()}
 
 
-def record(wanted: Sequence[Cell]) -> list[Path]:
+def record(wanted: Sequence[BaselineCell]) -> list[Path]:
     """Write the finished cells to ``data/reproduced``: one CSV per dataset, source and split, ranks and provenance."""
     written = []
     for key in dict.fromkeys((c.dataset, c.source, c.split) for c in wanted):

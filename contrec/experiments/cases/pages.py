@@ -10,9 +10,10 @@ import pandas as pd
 from torch import Tensor
 
 from contrec import plots
+from contrec.asking import Understanding
 from contrec.data.interactions import Cases, Split
 from contrec.experiments.cases.rules import TOP
-from contrec.recommender import Recommender, Understanding
+from contrec.recommender import Recommender
 from contrec.study.show import history_table, path_among_items
 
 

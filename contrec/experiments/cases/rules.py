@@ -12,9 +12,9 @@ from contrec import data, paths
 from contrec.checks import one_of
 from contrec.data.interactions import Split
 from contrec.evaluation import Evaluation, evaluate
-from contrec.evaluation.significance import bootstrap_means
+from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.recommender import Recommender
-from contrec.study import evaluating
+from contrec.study import evaluating, words
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.recording import read_table
@@ -197,6 +197,31 @@ def shift_table(
     return frame.assign(
         gap=100 * (frame[columns[0]] - frame[columns[1]]), low=100 * interval[0], high=100 * interval[1]
     )
+
+
+def findings(ranks: pd.DataFrame, models: list[str], shifts: dict[str, pd.DataFrame]) -> list[str]:
+    """What cases can prove, in sentences of their numbers: who finds any alone, and who loses most by a shift.
+
+    Args:
+        ranks, models: as for :func:`found_alone`.
+        shifts: of :func:`shift_table`, by the name of the run; of one without gaps (no data here) nothing is said.
+    """
+    alone = found_alone(ranks, models)["found alone"]
+    floors = alone.drop("contrec")
+    lines = [
+        f"Of {len(ranks)} cases ContRec alone finds {alone['contrec']}; {(floors > 0).sum()} of {len(floors)} floors "
+        f"find some that nobody else does, {floors.idxmax()} most ({floors.max()})."
+    ]
+    for name, table in shifts.items():
+        if "gap" in table and table.gap.notna().any():
+            own, others = table.loc["contrec"], table.drop(index="contrec")
+            near = ((others.low <= own.gap) & (own.gap <= others.high)).sum()
+            lines.append(
+                f"{name}: a shift of facets costs ContRec {words.points(own.gap, own.low, own.high)}, the others "
+                f"{others.gap.min():.1f} to {others.gap.max():.1f} ({others.gap.idxmax()}); {near} of {len(others)} "
+                f"have ContRec's gap within their interval."
+            )
+    return lines
 
 
 def recorded_ranks(

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from contrec.asking import Understanding
 from contrec.checks import in_range, one_of, positive
 from contrec.data.interactions import Cases, Split
 from contrec.diffusion.samplers import SAMPLERS
 from contrec.experiments.cases.pages import page_html, table_html, whole_ranking, why
 from contrec.network import ESTIMATES
-from contrec.recommender import Recommender, Understanding
+from contrec.recommender import Recommender
 
 KEPT = 64  # histories whose understanding is kept, and preferences
 

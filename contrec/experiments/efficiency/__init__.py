@@ -1,0 +1,1 @@
+"""What an answer costs, by part and by layout (07_efficiency)."""

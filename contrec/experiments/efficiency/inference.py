@@ -13,13 +13,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from contrec.asking import Understanding
 from contrec.bench import generate, rank, sample
 from contrec.bench.harness import stopwatch, watched
 from contrec.controls import Variant
 from contrec.data.interactions import Cases, history_seed
 from contrec.evaluation import evaluate
 from contrec.language import PROMPTS
-from contrec.recommender import Recommender, Understanding
+from contrec.recommender import Recommender
 from contrec.retriever import hybrid_topk
 from contrec.study.parallel import one_thread
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -27,7 +27,8 @@ from contrec.study import jobs
 from contrec.study.config import Config
 from contrec.study.fitting import base_embeddings, data_key, embeddings_key, load_split, store
 from contrec.study.parallel import one_thread
-from contrec.study.recording import entry_of
+from contrec.study.recording import entry_of, read_table
+from contrec.study.settings import SIZES
 
 INPUTS = ("lightgcn", "text", "fused")
 RATES = {"planted": (4, 8, 16, 32), "": (16, 32, 64, 128, 256)}  # bits; the planted world has 8 dimensions
@@ -330,6 +331,37 @@ def verdicts(frame: pd.DataFrame, targets) -> pd.DataFrame:
         row |= {"quantized": b["decoder"], "mse, quantized": b["mse"], "difference": gap, "s.d.": sd, "claim": word}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def recorded() -> dict[str, pd.DataFrame]:
+    """Every recorded comparison (``data/reproduced/reconstruction``) by its dataset, as :func:`compare` gives it."""
+    found = {}
+    for path in sorted((paths.reproduced() / "reconstruction").glob("*.csv")):
+        dataset = next(name for name in sorted(SIZES, key=len, reverse=True) if path.stem.startswith(f"{name}_"))
+        found[dataset] = read_table(path)
+    return found
+
+
+def verdict_table(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """:func:`verdicts` of comparisons by dataset: a row a rate, a column for dataset and vectors, difference ± s.d."""
+    parts = [verdicts(frame, RATES.get(name, RATES[""])).assign(dataset=name) for name, frame in frames.items()]
+    if not parts:
+        return pd.DataFrame({"recorded": ["not run"]})
+    found = pd.concat(parts, ignore_index=True)
+    shown = [f"{r.difference:+.3f} ± {sd:.3f}, {r.claim}" for r, sd in zip(found.itertuples(), found["s.d."])]
+    return found.assign(shown=shown).pivot(index="rate", columns=["dataset", "inputs"], values="shown").fillna("")
+
+
+def said(frame: pd.DataFrame, targets: Sequence[int], where: str) -> str:
+    """In how many comparisons of :func:`verdicts` the claim holds, and where the sigma-VAE stands: two sentences."""
+    found, read = verdicts(frame, targets), at_rates(frame, targets).dropna(subset=["mse"])
+    holds = found[found["claim"] == "holds"]
+    first = f"{where}: the best continuous model keeps more than the best quantizer in {len(holds)} of {len(found)}"
+    first += f" comparisons (open: {(found['claim'] == 'open').sum()})"
+    first += f"; mostly it is {holds['continuous'].mode()[0]}." if len(holds) else "."
+    own = read[read["decoder"] == "sigma_vae"].merge(found, on=["inputs", "rate"])
+    better = (own["mse"] < own["mse, quantized"]).sum()
+    return f"{first} The σ-VAE keeps more in {better} of the {len(own)} that it reaches."
 
 
 def smoothness(config: Config, inputs: str, rate: int) -> pd.DataFrame:

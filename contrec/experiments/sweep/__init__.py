@@ -1,0 +1,1 @@
+"""One setting at a time: chosen on validation users, reported on test users (06_hyperparameters)."""

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from contrec import training
+from contrec.asking import Understanding
 from contrec.controls import Variant
 from contrec.data.interactions import Cases, Split
 from contrec.data.training_cases import training_cases
 from contrec.diffusion import Diffusion
 from contrec.evaluation import evaluate
 from contrec.network import RecommenderConfig
-from contrec.recommender import Recommender, Understanding, negative_items
+from contrec.recommender import Recommender, negative_items
 
 # Our choice: how the head of :func:`contrec.controls.direct_head` is trained, with early stopping
 LOOP = training.LoopConfig(epochs=30, batch_size=128, lr=1e-3, patience=5)

@@ -59,7 +59,7 @@ CUT = {"gamma_1": (0.5, 1.0), "rho": (0.2, 0.8), "K": (1, 2), "tau": (0.1, 0.5)}
 SHORT = ("rho", "tau", "omega", "pi", "steps", "samples")  # what a notebook makes by itself on preset "tiny"
 
 
-def why_not(config: Config, parameter: str) -> str:
+def why_fixed(config: Config, parameter: str) -> str:
     """Why a parameter cannot be swept under a config, in a few words; "" where it can."""
     inner = config.recommender
     if parameter == "rho" and not inner.tokenizer.masks:
@@ -79,7 +79,7 @@ def why_not(config: Config, parameter: str) -> str:
 
 def possible(config: Config) -> list[str]:
     """Names of the parameters that can be swept under a config."""
-    return [name for name in PARAMETERS if not why_not(config, name)]
+    return [name for name in PARAMETERS if not why_fixed(config, name)]
 
 
 def within_reach(config: Config) -> list[str]:
@@ -97,7 +97,7 @@ def checked(config: Config, parameters: Sequence[str] | None) -> list[str]:
     names = possible(config) if parameters is None else parameters
     for name in names:
         one_of("parameter", name, tuple(PARAMETERS))
-        if reason := why_not(config, name):
+        if reason := why_fixed(config, name):
             raise ValueError(f"parameter {name!r} cannot be swept with {config.model} {config.recipe}: {reason}")
     if "gamma_2" in names and "gamma_1" not in names:
         raise ValueError("gamma_2 is searched at the best gamma_1 (sequential grid search): ask for both")

@@ -12,9 +12,18 @@ import pandas as pd
 from contrec import paths
 from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap
-from contrec.experiments.sweep.points import METRIC, PARAMETERS, checked, plan, setting_of, value_of, values_of, why_not
-from contrec.study import evaluating
-from contrec.study.config import Config
+from contrec.experiments.sweep.points import (
+    METRIC,
+    PARAMETERS,
+    checked,
+    plan,
+    setting_of,
+    value_of,
+    values_of,
+    why_fixed,
+)
+from contrec.study import evaluating, words
+from contrec.study.config import TITLES, Config
 from contrec.study.recording import entry_of, read_ranks, read_table, write_results
 
 COLUMNS = [*evaluating.COLUMNS, "parameter", "x", "kind", "part"]
@@ -33,7 +42,7 @@ def parameter_table(config: Config) -> pd.DataFrame:
     rows = []
     for name, parameter in PARAMETERS.items():
         row = {"parameter": name, "setting": setting_of(config, name), "kind": parameter.kind}
-        row["values"] = why_not(config, name) or ", ".join(_short(x) for x in values_of(config, name))
+        row["values"] = why_fixed(config, name) or ", ".join(_short(x) for x in values_of(config, name))
         rows.append({**row, "source": parameter.source})
     return pd.DataFrame(rows)
 
@@ -127,7 +136,7 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
         said = PRINTED.get((config.model, name))
         row["papers' best"] = said[2] if said else UNSAID.get((config.model, name), "not said")
         if not len(own):
-            rows.append({**row, "values": why_not(config, name) or "not run"})
+            rows.append({**row, "values": why_fixed(config, name) or "not run"})
             continue
         row["values"] = ", ".join(_short(x) for x in own.x)
         row["default"] = _short(value_of(config, name))
@@ -146,6 +155,46 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
         rows.append(row)
     order = ["parameter", "kind", "values", "default", "best by validation", "papers' best", "agrees?"]
     return pd.DataFrame(rows).reindex(columns=[*order, "spread", "low", "high", "against noise", "best - default"])
+
+
+def found_in(config: Config, found: pd.DataFrame, kept: Kept) -> str:
+    """What a sweep has found, in two sentences of its numbers: which settings matter, and what choosing has brought.
+
+    Args:
+        found, kept: from :func:`sweep_results` and :func:`sweep_evaluations`, or :func:`recorded_sweep`.
+    """
+    table = sweep_table(config, found, kept)
+    table = table[table["spread"].notna()]
+    head = f"{config.dataset}, {TITLES[config.model]} {config.recipe}"
+    head = stale.shown(head, "stale" in found and found.stale.any())
+    if not len(table):
+        return f"{head}: no curve is whole yet."
+    title = table.parameter.map(lambda name: PARAMETERS[name].title)
+    beyond = (table.low > 0) | (table.high < 0)
+    spread = table[["spread", "low", "high"]].set_axis(["difference", "low", "high"], axis=1)
+    told = [
+        f"{title[row.Index]} {words.points(row.difference, row.low, row.high)}" for row in spread[beyond].itertuples()
+    ]
+    text = f"{head}: best minus worst value, test users, beyond noise: {', '.join(told) or 'none'}; within noise: "
+    text += f"{', '.join(title[~beyond]) or 'none'}."
+    gains = {
+        name: _difference(kept, name, _best_of(found, config, name), value_of(config, name), "test")
+        for name in table.parameter[table["best by validation"] != table["default"]]
+    }
+    gains = {name: gain for name, gain in gains.items() if np.isfinite(gain["difference"])}
+    if not gains:
+        return text + " Validation chose the default each time."
+    name = max(gains, key=lambda name: gains[name]["difference"])
+    top = [gains[name][part] for part in ("difference", "low", "high")]
+    noise = "within" if top[1] <= 0 <= top[2] else "beyond"
+    text += f" Validation left the default for {len(gains)} of {len(table)}; the most that brought is "
+    return text + f"{words.points(*top)} ({PARAMETERS[name].title}), {noise} noise."
+
+
+def _best_of(found: pd.DataFrame, config: Config, name: str):
+    """The value of a parameter that validation users of the first seed like best."""
+    own = found[(found.parameter == name) & (found.metric == METRIC) & (found.seed == config.seeds[0])]
+    return _best(own[own.part == "validation"])
 
 
 def _gain(kept: Kept, name: str, best, default) -> str:

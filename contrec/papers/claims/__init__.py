@@ -10,8 +10,11 @@ import textwrap
 import pandas as pd
 
 from contrec.papers.claims import bounds, coincidences, numbers, statements
+from contrec.papers.claims.reading import by_place, findings, holding, page
 from contrec.papers.claims.rows import COLUMNS, STATUSES, entry
 from contrec.papers.published import contradictions
+
+__all__ = ["MEANING", "as_text", "by_place", "findings", "holding", "ledger", "page", "summary"]
 
 PARTS = (
     *(numbers.recomputed, numbers.searched_gains, statements.stated, statements.marks, statements.labels),
