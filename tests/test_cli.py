@@ -63,9 +63,7 @@ def executed(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "missing", lambda name, source, progress: [])
     monkeypatch.setattr(make, "_ranked", lambda found, config: config.dataset)
     monkeypatch.setattr(make, "_answer", lambda ranked, config: answers.append(ranked))
-    monkeypatch.setattr(
-        page, "write", lambda folder, dataset, preset, found: folder / f"{dataset}-{preset}-report.html"
-    )
+    monkeypatch.setattr(page, "write", lambda folder, dataset, preset, _: folder / f"{dataset}-{preset}-report.html")
     return calls
 
 
@@ -103,7 +101,7 @@ def test_study_without_notebooks(executed, runs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--datasets", "planted,lastm"], "dataset must be one of 'planted', 'lastfm', .*got 'lastm'"),
+        (["--datasets", "planted,lastm"], "dataset must be one of 'planted', .*'lastfm', .*got 'lastm'"),
         (["--source", "raw"], "source of planted must be one of 'planted', got 'raw'"),
         (["--preset", "huge"], "preset must be one of 'tiny', .*got 'huge'"),
         (["--recipes", "tuned,best"], "recipe must be one of .*got 'best'"),
