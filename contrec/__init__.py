@@ -21,7 +21,7 @@ Parts are imported when they are asked for:
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 
 _PLACES = {"Recommender": "contrec.recommender", "Config": "contrec.study.config"}
 _ROOMS = (
@@ -36,7 +36,9 @@ __all__ = [*_PLACES, *_ROOMS]
 def __getattr__(name: str):
     """Parts are imported when they are asked for, so that ``import contrec`` takes no time."""
     if name == "__version__":
-        return metadata.version("contrec")
+        from importlib.metadata import version
+
+        return version("contrec")
     if name in _PLACES:
         return getattr(import_module(_PLACES[name]), name)
     if name in _ROOMS:

@@ -30,9 +30,8 @@ class LightGCN:
     def __init__(self, loss: str = "bpr", score_by: str | None = None, dim: int = 256, **settings):
         one_of("loss", loss, ("bpr", "softmax"))
         one_of("score_by", score_by, (None, "inner", "cosine"))
-        known_settings(
-            "LightGCN", settings, settings_of(LightGCNEmbeddings.fit, "split", "seed", "progress", "standardise")
-        )
+        known = settings_of(LightGCNEmbeddings.fit, "split", "seed", "progress", "standardise")
+        known_settings("LightGCN", settings, known)
         self.loss, self.settings = loss, {"dim": dim, **settings}
         self.score_by = score_by or {"bpr": "inner", "softmax": "cosine"}[loss]
 

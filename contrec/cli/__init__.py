@@ -20,7 +20,9 @@ EXPECTED_ERRORS = (ValueError, OSError)
 DAMAGED = (EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
 READERS = ("pyarrow", "safetensors")
 OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator")  # of torch, on a GPU and without
-NOTEBOOK_MODULES = ("matplotlib", "papermill", "nbformat", "nbconvert", "ipykernel", "ipykernel_launcher")
+NOTEBOOK_MODULES = (
+    *("matplotlib", "papermill", "nbformat", "nbconvert", "latex2mathml", "jinja2", "ipykernel", "ipykernel_launcher"),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

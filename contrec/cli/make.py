@@ -59,7 +59,10 @@ def study(options) -> int:
         stopped = [] if options.no_notebooks or own_file else _notebooks(options, dataset)
         failed += stopped
         if not stopped:
-            _answer(_train(options, config, columns) if found is None else found, config)
+            found = _ranked(_train(options, config, columns) if found is None else found, config)
+        _write_report(dataset, options.preset, found, config)
+        if not stopped:
+            _answer(found, config)
     say(f"\nruns and other artifacts: {paths.artifacts()}; `contrec runs` lists them")
     return fail(f"{len(failed)} failed: {', '.join(str(o.path) for o in failed)}", 1) if failed else 0
 
@@ -76,7 +79,7 @@ def _train(options, config, columns: dict[str, str]):
 
 
 def _notebooks(options, dataset: str) -> list:
-    """Run every notebook and write the report; returns the outcomes of those that failed."""
+    """Run every notebook; returns the outcomes of those that failed."""
     from contrec.report.notebooks import run_all
 
     shared = {"dataset": dataset, "preset": options.preset, "recipe": options.recipes[0], "seeds": options.seeds}
@@ -91,7 +94,6 @@ def _notebooks(options, dataset: str) -> list:
     outcomes = run_all(shared, folder, workers=options.workers, say=say, progress=sys.stderr.isatty())
     took = f"{(time.perf_counter() - start) / 60:.1f} min"
     say(f"executed notebooks (.ipynb and .html, with tables and figures), in {took}: {folder}")
-    _write_report(dataset, options.preset)
     return [o for o in outcomes if o.error]
 
 
@@ -139,36 +141,47 @@ def _missing_backbone(name: str) -> list[str]:
     return []
 
 
-def _answer(found, config) -> None:
-    """The ranking of all models, best first, and the command that asks the best, and the best of the whole models."""
+def _ranked(found, config):
+    """The ranking of all models, best first, and the commands that ask the best, and the best of the whole models."""
+    from contrec.report.page import Ranked
     from contrec.study.config import MODELS
     from contrec.study.fitting import load_split
-    from contrec.study.lists import keep_lists
     from contrec.study.tables import best_first
 
-    ranking = best_first(found)
-    say(f"\n{config.dataset}, {config.source}, {config.split}: what ranks best\n{table(ranking.drop(columns='run'))}")
+    ranking, asks = best_first(found), {}
     user = shlex.quote(f"--user={load_split(config).train.user_ids[0]}")
-    ranking = ranking[~ranking.model.str.endswith("/seen-kept")]  # another question
-    best, own = ranking.iloc[0], ranking[ranking.model.isin(MODELS)].iloc[0]
+    can = ranking[~ranking.model.str.endswith("/seen-kept")]  # another question
+    best, own = can.iloc[0], can[can.model.isin(MODELS)].iloc[0]
     for row in [best] if best.model == own.model else [best, own]:
         a_part = row.model.startswith(MODELS) and row.model not in (*MODELS, *(f"{m}{OF_ITS_OWN}" for m in MODELS))
-        run = f"{row.run}:{row.model}" if a_part else row.run
-        name = f"{row.model} {row.recipe}".strip()
-        say(f"\nrecommendations of {name}, seed {row.seed}, HR@10 {row['HR@10']:.4f}, NDCG@10 {row['NDCG@10']:.4f}:")
-        say(f"  contrec recommend {run} {user} -k 10")
-        say(f"  contrec recommend {run} --all --out recommendations.csv -k 10")
-        keep_lists(run, hint)
+        ask = f"contrec recommend {row.run}:{row.model}" if a_part else f"contrec recommend {row.run}"
+        name = f"{row.model} {row.recipe}".strip() + f", seed {row.seed}"
+        asks[name] = [f"{ask} {user} -k 10", f"{ask} --all --out recommendations.csv -k 10"]
+    return Ranked(ranking, asks)
+
+
+def _answer(found, config) -> None:
+    """Say what ranks best and how it is asked; the lists of those models are kept, so that the answer is there."""
+    from contrec.study.lists import keep_lists
+
+    shown = table(found.ranking.drop(columns="run"))
+    say(f"\n{config.dataset}, {config.source}, {config.split}: every model, best first\n{shown}")
+    for name, commands in found.asks.items():
+        keep_lists(commands[0].split()[2], hint)
+        say(f"\nrecommendations of {name}:")
+        for command in commands:
+            say(f"  {command}")
 
 
 def _study_folder(dataset: str, preset: str) -> Path:
     return paths.artifacts() / "notebooks" / f"{dataset}-{preset}"
 
 
-def _write_report(dataset: str, preset: str) -> None:
+def _write_report(dataset: str, preset: str, found=None, config=None) -> None:
     from contrec.report.page import write
 
-    say(f"report, one page to look at: {write(_study_folder(dataset, preset), dataset, preset)}")
+    name = dataset if config is None or config.path is None else Path(config.path).name
+    say(f"report, one page to look at: {write(_study_folder(dataset, preset), name, preset, found)}")
 
 
 def report(options) -> int:
@@ -181,6 +194,13 @@ def report(options) -> int:
         one_of("dataset", dataset, tuple(SOURCES_OF))
     for dataset in dict.fromkeys(options.datasets):
         _write_report(dataset, options.preset)
+    return 0
+
+
+def findings(options) -> int:
+    from contrec.report.findings import write
+
+    say(f"what was found, from what is recorded: {write()}")
     return 0
 
 

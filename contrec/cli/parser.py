@@ -100,6 +100,8 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--datasets", type=_listed, default=["planted"], metavar="NAME,...", help="default: planted")
     report.add_argument("--preset", default="tiny", help="of the study: tiny (default) | laptop | gpu")
 
+    _add(commands, "findings", make.findings, "write FINDINGS.md: everything that was found, from what is recorded")
+
     _add(commands, "datasets", look.datasets, "which datasets are here, from where, with statistics")
     _add(commands, "runs", look.runs, "finished runs and floors, with their results")
 

@@ -38,17 +38,14 @@ def split(
         share: of the users that "unseen_users" holds out, 0 < share < 1.
 
     Raises:
+        TypeError: if interactions or catalogue are something else.
         ValueError: for an unknown protocol or a share out of range.
         DataError: if nothing is left to train on or to test, times are missing, or the catalogue is another one's.
     """
     one_of("protocol", protocol, PROTOCOLS)
-    for name, value, kind in (("interactions", interactions, Interactions), ("catalogue", catalogue, Catalogue)):
-        of_kind(
-            name,
-            value,
-            kind,
-            "give both as contrec.data.load returns them, contrec.data.split(*contrec.data.load(...))",
-        )
+    cure = "give what contrec.data.load returns: contrec.data.split(*contrec.data.load('planted'))"
+    of_kind("interactions", interactions, Interactions, cure)
+    of_kind("catalogue", catalogue, Catalogue, cure)
     if not np.array_equal(catalogue.item_ids, interactions.item_ids):
         raise DataError(
             f"{interactions.name}: the catalogue holds {len(catalogue)} items and the interactions know "

@@ -18,12 +18,17 @@ from contrec.study.config import Config
 from contrec.study.fitting import load_split
 
 RARE = 2  # a target with at most so many train rows is new or rare
-# The same model twice: base vectors from interactions alone, and with the text's beside them and in the ranking
-_LIGHTGCN = {"dim": 64}
+# The same model twice: base vectors from interactions alone, and with the words of item texts beside them
 ARMS = {
-    "without text": {"inputs": "lightgcn", "embeddings": _LIGHTGCN, "text_bonus": 0.0},
-    "with text": {"inputs": "fused", "embeddings": {"lightgcn": _LIGHTGCN, "text": {"encoder": None}}},
+    "without text": {"inputs": "lightgcn", "embeddings": {"dim": 128}},
+    "with text": {
+        "inputs": "fused",
+        "embeddings": {"lightgcn": {"dim": 128}, "text": {"encoder": None}, "text_dim": 32},
+    },
 }
+# Of both. LightGCN's vectors have seen the training targets, so a head that learns long from them unlearns the text:
+# on validation users the gain was 4.0 points after this, 1.8 at the preset's rate
+BOTH = {"text_bonus": 0.0, "training__epochs": 1, "training__lr": 3e-4}
 METRIC = "HR@10"
 
 
@@ -48,7 +53,9 @@ def demonstration(
     frames = []
     for world in WORLDS:
         arms = {
-            arm: Config.from_parameters("contrec", "tuned", preset, dataset=world, seeds=seeds, **{**own, **settings})
+            arm: Config.from_parameters(
+                "contrec", "tuned", preset, dataset=world, seeds=seeds, **{**own, **BOTH, **settings}
+            )
             for arm, own in ARMS.items()
         }
         plain = next(iter(arms.values()))
@@ -119,7 +126,7 @@ def _rates(kept: dict[str, list[Evaluation]]) -> pd.DataFrame:
         if model == reading:
             found = paired_bootstrap(own, kept[without], METRIC)
             row["difference"] = found["difference"]
-            row["diff_low"], row["diff_high"] = found["interval"]
+            row["diff_low"], row["diff_high"] = found["low"], found["high"]
         rows.append({**row, "n_users": len(values)})
     order = ["model", METRIC, "low", "high", "difference", "diff_low", "diff_high", "n_users"]
     return pd.DataFrame(rows)[order]

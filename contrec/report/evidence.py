@@ -20,7 +20,6 @@ from contrec.report.notebooks import all_notebooks
 from contrec.report.parameters import cells
 from contrec.study.recording import read_table
 
-FOLD = 18  # rows from which on a table of a notebook opens at a touch only
 TAG, HEADLINE = "report", "headline"  # of a notebook's cells: shown in the report; shown among the first tables
 
 
@@ -164,7 +163,7 @@ def _executed(stem: str, question: str, executed: Path) -> Notebook:
             if output["output_type"] == "stream" and "".join(output["text"]).startswith("config "):
                 line = " ".join("".join(output["text"]).splitlines()[0].split())  # provenance.show
         tags = cell["metadata"].get("tags", [])
-        fold = None if HEADLINE in tags else FOLD
+        fold = None if HEADLINE in tags else 0
         shown = "".join(_output(o, *above, fold) for o in cell.get("outputs", [])) if TAG in tags else ""
         if shown:
             pieces.append(Piece(above[0], HEADLINE in tags, shown))

@@ -18,8 +18,10 @@ VERDICTS = {  # word of a verdict: how its mark looks
     "not run": "none", "not published": "mute", "stopped": "down",
 }  # fmt: skip
 _NUMBER = re.compile(r"[-+−]?[.,]?\d[\d.,]*(e[-+]?\d+)?%?( ?[±(\[].*)?", re.I)
+_BREAK = re.compile(r"\s+|(?<=[/_])")  # where a line of a cell may end
 _EMPTY = ("", "-", "–", "nan", "NaN", "None", *VERDICTS)
-LONG = 36  # characters from which on a cell may break into lines
+WIDTH = 860  # pixels that a table has on a screen of 1280
+LETTER, GAP = 8.6, 17  # pixels of a letter, and around the words of a cell
 IMAGES = ("svg+xml", "png")
 
 
@@ -76,12 +78,12 @@ class _Tables(HTMLParser):
 
 
 def tables(source: str, caption: str, fold: int | None = None) -> str:
-    """The tables of a notebook's output as the report's own, each in a box that scrolls sideways.
+    """The tables of a notebook's output as the report's own, in boxes that scroll sideways where the screen is narrow.
 
     Args:
         source: HTML of unknown origin.
         caption: what the table shows; read out, and the name of the box.
-        fold: a table with more rows opens at a touch only; None: never.
+        fold: a table with more rows opens at a touch only; None: none does.
     """
     reader = _Tables()
     reader.feed(source)
@@ -91,21 +93,54 @@ def tables(source: str, caption: str, fold: int | None = None) -> str:
     return "".join(details(f"{caption} ({n} rows)", s) if f else s for (s, n), f in zip(shown, long, strict=True))
 
 
-def table(frame: pd.DataFrame, caption: str, digits: int = 4) -> str:
-    """A frame as a table of the report; an index of mere numbers is left out."""
+def table(frame: pd.DataFrame, caption: str, digits: int = 4, fold: int | None = None) -> str:
+    """A frame as a table of the report; an index of mere numbers is left out, ``fold`` is that of :func:`tables`."""
     with pd.option_context("display.max_colwidth", None):
         numbered = isinstance(frame.index, pd.RangeIndex)
         source = frame.to_html(index=not numbered, na_rep="–", float_format=lambda x: f"{x:.{digits}g}")
-    return tables(source, caption)
+    return tables(source, caption, fold)
+
+
+def folded(frame: pd.DataFrame, caption: str) -> str:
+    """As :func:`table`, under its caption, which opens it at a touch."""
+    return table(frame, caption, fold=0)
 
 
 def _written(rows: list, heads: int, caption: str) -> str:
+    """One table; what is too wide for a screen goes on below, its first column repeated."""
     rows, heads = _tidy(rows, heads)
     numeric = _numeric(rows, heads)
+    if numeric is None:
+        return _box(rows, heads, numeric, caption)
+    boxes = []
+    for columns in _split(rows):
+        own = {n for n, column in enumerate(columns) if column in numeric}
+        name = caption + (", continued" if boxes else "")
+        boxes.append(_box([[row[n] for n in columns] for row in rows], heads, own, name))
+    return "".join(boxes)
+
+
+def _box(rows: list, heads: int, numeric: set[int] | None, caption: str) -> str:
     lines = [_row(row, n < heads, numeric) for n, row in enumerate(rows)]
     name, head, body = text(caption), "".join(lines[:heads]), "".join(lines[heads:])
     inner = f"<table><caption>{name}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
     return f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {name}">{inner}</div>'
+
+
+def _split(rows: list) -> list[list[int]]:
+    """Columns that stand beside each other on a screen, by the longest word that cannot be broken in each."""
+    widths = []
+    for n in range(len(rows[0]) if rows else 0):
+        words = [word for row in rows for word in _BREAK.split(row[n][3])]
+        widths.append(LETTER * max(map(len, words), default=0) + GAP)
+    parts, used = [[]], 0.0
+    for n, width in enumerate(widths):
+        if len(parts[-1]) > 1 and used + width > WIDTH:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(n)
+        used += width
+    return parts
 
 
 def _tidy(rows: list, heads: int) -> tuple[list, int]:
@@ -137,11 +172,11 @@ def _row(row: list, head: bool, numeric: set[int] | None) -> str:
     for n, (heading, columns, height, words) in enumerate(row):
         tag, scope = ("th", ' scope="col"' if head else ' scope="row"') if heading else ("td", "")
         number = _NUMBER.fullmatch(words) if numeric is None else n in numeric
-        kind = "num" if number else "long" if len(words) > LONG else ""
+        kind = "num" if number else ""
         shown = "–" if words in ("NaN", "nan") else text(words)
         if words in VERDICTS:
             shown = mark(words)
-        elif n == 0:  # the column that stays in sight: a long name breaks where it is joined
+        else:  # a long name breaks where it is joined
             shown = re.sub("(?<=[/_])", "<wbr>", shown)
         spans = "".join(f' {k}="{v}"' for k, v in (("colspan", columns), ("rowspan", height)) if v > 1)
         look = f' class="{kind}"' if kind else ""

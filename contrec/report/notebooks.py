@@ -76,6 +76,8 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
     import nbformat
     import papermill
 
+    from contrec.report import offline
+
     source = find_notebook(name)
     check_names(source, parameters, parameters_of(source))
     try:
@@ -105,7 +107,7 @@ def run_notebook(name: str, parameters: dict, out_dir: Path, *, progress: bool =
     executed.metadata.papermill.output_path = str(target)
     with replacing_all(target, target.with_suffix(".html")) as (part, page):
         part.write_text(nbformat.writes(executed) + "\n", encoding="utf-8")
-        page.write_text(_html(executed), encoding="utf-8")
+        page.write_text(offline.page(executed), encoding="utf-8")
     return Outcome(source.stem, target, time.perf_counter() - start, error)
 
 
@@ -187,13 +189,3 @@ def _environment(changed: dict[str, str]) -> Iterator[None]:
 def _literal(path: Path) -> str:
     """A path for papermill, which replaces names in braces."""
     return str(path).replace("{", "{{").replace("}", "}}")
-
-
-def _html(notebook) -> str:
-    """The notebook as a page. No kernel answers there, so a widget that also has a plain form is shown in that form."""
-    from nbconvert import HTMLExporter
-
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
-        if "text/html" in output.get("data", {}):
-            output["data"].pop("application/vnd.jupyter.widget-view+json", None)
-    return HTMLExporter().from_notebook_node(notebook)[0]

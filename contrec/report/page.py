@@ -18,8 +18,9 @@ from contrec.files import replacing
 from contrec.papers import claims
 from contrec.papers.published import contradictions, not_available, published
 from contrec.report.evidence import Notebook, Record, commits, figures, notebooks, records
-from contrec.report.markup import details, figure, mark, table, text
+from contrec.report.markup import details, figure, folded, mark, table, text
 from contrec.report.sections import METRIC, RECORD, SECTIONS, Gap, Section, chart, ranked, recording, rows, with_contrec
+from contrec.report.summary import answer, of_run
 from contrec.study import tables
 
 LISTS = {"contradictions": contradictions, "not_available": not_available}
@@ -46,31 +47,48 @@ class Evidence:
     study: str
 
 
-def write(folder: Path, dataset: str, preset: str) -> Path:
+@dataclass(frozen=True)
+class Ranked:
+    """What a study has found on its data, which may be a file of one's own.
+
+    Attributes:
+        ranking: as :func:`contrec.study.tables.best_first`.
+        asks: name of a model -> commands that ask it.
+    """
+
+    ranking: pd.DataFrame
+    asks: dict[str, list[str]]
+
+
+def write(folder: Path, dataset: str, preset: str, found: Ranked | None = None) -> Path:
     """Write the page of a run beside its executed notebooks, as ``report.html``; whole or not at all.
 
     Args:
         folder: of the executed notebooks; it may be empty.
         dataset, preset: of the run, for the title and for the commands that run what is missing.
+        found: its ranking; None: it is not known.
     """
     path = Path(folder) / "report.html"
     with replacing(path) as temporary:
-        temporary.write_text(page(Path(folder), dataset, preset), encoding="utf-8")
+        temporary.write_text(page(Path(folder), dataset, preset, found), encoding="utf-8")
     return path
 
 
-def page(folder: Path, dataset: str, preset: str) -> str:
+def page(folder: Path, dataset: str, preset: str, found: Ranked | None = None) -> str:
     """The whole page, as :func:`write` writes it."""
     study = f"contrec study --datasets {dataset} --preset {preset}"
     evidence = Evidence(records(), figures(), commits(), notebooks(folder), study)
     sections = [_section(section, evidence) for section in SECTIONS]
-    parts = [_headline(evidence), _claims(), *sections, _other_notebooks(evidence), _run(evidence), _records(evidence)]
+    parts = [_headline(evidence), _best(found, dataset), _claims(), *sections]
+    parts += [_other_notebooks(evidence), _run(evidence), _records(evidence)]
+    says = [*answer(), *(of_run(found.ranking, dataset) if found else ())]
     parts = [p for p in parts if p.html]
     entry = '<li><a href="#{}">{}</a>{}</li>'
     marks = {p.anchor: f' <span class="mark none">{p.remark}</span>' if p.remark else "" for p in parts}
     return Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8")).substitute(
         title=text(f"contrec: {dataset}, {preset}"),
         run=text(f"this run: {dataset}, preset {preset}"),
+        answer="".join(f"<p>{text(line)}</p>" for line in says),
         tiles=_tiles(evidence, sum(bool(p.remark) for p in sections)),
         contents="".join(entry.format(p.anchor, text(p.name), marks[p.anchor]) for p in parts),
         body="".join(p.html for p in parts),
@@ -121,6 +139,19 @@ def _headline(evidence: Evidence) -> Part:
     return _part("headline", "Published, reproduced, this run", lead, charts or nothing, _pieces(shown))
 
 
+def _best(found: Ranked | None, dataset: str) -> Part:
+    """What ranks best on the data of this run, and how it is asked; without HTML where that is not known."""
+    name, lead = "What ranks best here", f"Every model of this run on {dataset}, best first"
+    if found is None:
+        return Part("ranked", name, "", "")
+    asks = "".join(
+        f"<h3>Ask {text(model)}</h3>" + "".join(f"<pre>{text(command)}</pre>" for command in commands)
+        for model, commands in found.asks.items()
+    )
+    shown = table(found.ranking.drop(columns="run"), f"{dataset}: every model, best first")
+    return _part("ranked", name, lead, shown, asks)
+
+
 def _claims() -> Part:
     """What the papers' own numbers say of the papers' claims."""
     found = claims.ledger()
@@ -129,7 +160,7 @@ def _claims() -> Part:
         ["paper", "where", "claim", "printed", "found"]
     ]
     return _part(
-        "claims", "Claims", "Do the papers' own numbers bear out what they say?", table(counts, "claims by status"),
+        "claims", "Claims", "Do the papers' own numbers bear out what they say?", folded(counts, "claims by status"),
         details(f"Contradicted, or equal elsewhere: {len(grave)}", table(grave, "contradicted or equal elsewhere")),
     )  # fmt: skip
 
@@ -238,5 +269,5 @@ def _records(evidence: Evidence) -> Part:
     """Every recorded file with its provenance."""
     kinds = {"figure": evidence.figures, "table": evidence.tables}
     about = [{"file": r.name, "kind": k, **r.about(evidence.made)} for k, found in kinds.items() for r in found]
-    shown = table(pd.DataFrame(about).fillna("–"), "recorded figures and tables") if about else ""
+    shown = folded(pd.DataFrame(about).fillna("–"), "recorded figures and tables") if about else ""
     return _part("records", "Where the numbers come from", "Every recorded file with its provenance", shown)

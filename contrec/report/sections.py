@@ -17,7 +17,7 @@ from contrec.experiments.reconstruction import runs as reconstruction
 from contrec.experiments.sweep import tables as sweep_tables
 from contrec.plots import theme
 from contrec.report.evidence import Record
-from contrec.report.markup import details, intervals, table, text
+from contrec.report.markup import details, folded, intervals, table, text
 from contrec.report.notebooks import find_notebook, parameters_of
 from contrec.study import settings, tables
 from contrec.study.config import MODELS, PRESETS, Config
@@ -61,7 +61,7 @@ class Section:
 def rows(own: Sequence[Record]) -> str:
     """Recorded files as they are: their first rows."""
     shown = [(r.frame.head(ROWS), len(r.frame), r.name) for r in own]
-    return "".join(table(f, f"{name}, {len(f)} of {n} rows") for f, n, name in shown)
+    return "".join(folded(f, f"{name}, {len(f)} of {n} rows") for f, n, name in shown)
 
 
 def recording(notebook: str) -> str:
@@ -147,13 +147,13 @@ def _verdicts(own: Sequence[Record]) -> str:
     caption = "{}: best continuous against best quantized tokenizer, by held-out MSE at equal rate"
     rates = reconstruction.RATES[""]
     found = [(r, reconstruction.verdicts(r.frame, r.entry.get("config", {}).get("rates", rates))) for r in own]
-    return "".join(table(frame, caption.format(r.path.stem + r.note)) for r, frame in found)
+    return "".join(folded(frame, caption.format(r.path.stem + r.note)) for r, frame in found)
 
 
 def _trained(own: Sequence[Record]) -> str:
     """ContRec on every dataset it is printed for, then against its controls on the same users."""
     printed = pd.concat([tables.headline(d) for d, papers in tables.PRINTED.items() if "contrec" in papers])
-    shown = table(printed.reset_index(drop=True), "ContRec: published, reproduced, verdict")
+    shown = folded(printed.reset_index(drop=True), "ContRec: published, reproduced, verdict")
     for record in own:
         ranks = record.path.with_suffix(".ranks.parquet")
         if ranks.is_file():
@@ -162,7 +162,7 @@ def _trained(own: Sequence[Record]) -> str:
             shown_too = {model, *(model + n if n[0] == "/" else n for n in AGAINST)}
             kept = {key: e for key, e in kept.items() if key[0] in shown_too}
             paired = tables.paired(kept, model, (METRIC,)).drop(columns=["against", "metric"]).round(4)
-            shown += table(paired, f"{record.path.stem}{record.note}: {METRIC} minus the model's, same users, points")
+            shown += folded(paired, f"{record.path.stem}{record.note}: {METRIC} minus the model's, same users, points")
     return shown
 
 
@@ -186,7 +186,8 @@ def _compared(own: Sequence[Record]) -> str:
         if "trial" in record.frame:
             best = record.frame.loc[record.frame.groupby("model", sort=False)[settings.METRIC].idxmax()]
             shown += details(
-                f"Settings that the search chose: {record.name}", table(best.reset_index(drop=True), record.name)
+                f"Settings that the search chose: {record.name}",
+                table(best.reset_index(drop=True), record.name),
             )
     return shown
 
@@ -213,7 +214,7 @@ def _costs(own: Sequence[Record]) -> str:
         elif {"layout", "part", "seconds"} <= set(frame):
             beside = efficiency.beside(efficiency.published_cost(stem.split("_")[1]), frame)
             frame = beside.pivot(index="part", columns="layout", values="seconds")[list(dict.fromkeys(beside.layout))]
-        shown += table(frame.rename_axis(columns=None), f"{record.name}, seconds")
+        shown += folded(frame.rename_axis(columns=None), f"{record.name}, seconds")
     return shown
 
 
@@ -227,7 +228,7 @@ def _ablated(own: Sequence[Record]) -> str:
         frame = ablation_tables.compared(full, ablation.recorded(full))
         for metric in ablation_tables.METRICS:
             caption = f"{record.path.stem}: {metric}, changed minus full model in percentage points"
-            shown += table(ablation_tables.ablation_table(frame, metric), caption)
+            shown += folded(ablation_tables.ablation_table(frame, metric), caption)
     return shown
 
 
@@ -248,7 +249,7 @@ def _swept(own: Sequence[Record]) -> str:
     """What each recorded sweep chooses, and whether that is more than noise."""
     found = sweep_tables.recorded_sweeps()
     of = [(r.name, found[r.path.stem]) for r in own if r.path.stem in found]
-    return "".join(table(sweep_tables.sweep_table(c, *sweep_tables.recorded_sweep(c)), name) for name, c in of)
+    return "".join(folded(sweep_tables.sweep_table(c, *sweep_tables.recorded_sweep(c)), name) for name, c in of)
 
 
 SECTIONS = (

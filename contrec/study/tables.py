@@ -231,7 +231,8 @@ def baselines_in_words(dataset: str, source: str, split: str, metric: str = "HR@
     printed = _printed(TABLES[split][first], dataset, metric).get(first)
     return (
         f"Recorded on {dataset}: of the printed baselines {above} reach more here than is printed, {below} less, "
-        f"{within} lie within noise of it, {left} were not run; the best, {best.model}, reaches {metric} {best.value:.4f}"
+        f"{within} lie within noise of it, {left} were not run; "
+        f"the best, {best.model}, reaches {metric} {best.value:.4f}"
         + (f" where {printed:.4f} is printed for {first} itself." if printed else ".")
     )
 

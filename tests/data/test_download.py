@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contrec import paths
-from contrec.data import DataError, download, inputs
+from contrec.data import DataError, download, inputs, lastfm, missing
 from contrec.data.download import locate
 from contrec.data.sources import SOURCES, Source
 
@@ -28,6 +28,7 @@ def world(tmp_path, monkeypatch):
 def test_download_is_checked_and_moved_into_place(world):
     _, raw, _ = world
     assert locate(FILE).read_bytes() == GOOD
+    assert locate(FILE).stat().st_mode & 0o777 == 0o644  # read by all, as a downloaded file is
     assert [p.name for p in raw.iterdir()] == [FILE], "no temporary file is left"
 
 
@@ -103,6 +104,10 @@ def test_every_source_is_complete():
         assert source.url is None or source.url.startswith("https://"), file
         assert all(len(d) == 64 for d in source.sha256), file
         assert not source.pinned or source.sha256, file
+    assert {file for file, source in SOURCES.items() if not source.pinned} == {  # official digests are not known
+        "reviews_Beauty_5.json.gz", "meta_Beauty.json.gz", "Video_Games_5.json.gz", "meta_Video_Games.json.gz",
+        "Software_5.json.gz", "meta_Software.json.gz", "processed/beauty/item_list.txt",
+    }  # fmt: skip
 
 
 def test_inputs_name_what_is_here(world, monkeypatch):
@@ -140,3 +145,14 @@ def test_folders_and_files_that_may_not_be_read_are_one_message(world, monkeypat
     monkeypatch.setattr(Path, "mkdir", forbidden)
     with pytest.raises(DataError, match=r"archive\.zip could not be fetched .*Permission denied.*CONTREC_MIRROR"):
         locate(FILE)
+
+
+def test_what_is_missing_is_told_file_by_file(world, monkeypatch):
+    remote, raw, _ = world
+    monkeypatch.setattr(lastfm, "FILES", (FILE,))
+    assert missing("lastfm") == [] and (raw / FILE).exists()  # fetched
+    (raw / FILE).unlink()
+    remote.unlink()
+    (told,) = missing("lastfm")
+    assert told.startswith(f"lastfm: {FILE} could not be fetched") and "by hand" in told
+    assert missing("planted") == [] and missing("table") == []

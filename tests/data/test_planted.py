@@ -149,3 +149,17 @@ def test_sizes_are_checked():
         planted(n_users=0)
     with pytest.raises(DataError, match="n_items must be at least 64"):
         planted(n_items=10)
+
+
+def test_golden_values_and_defaults():
+    # origin: this generator as of its first recorded run; what was trained on it can be told only while it stays
+    made, catalogue, true = planted(5, 64, seed=3)
+    assert made.item[:12].tolist() == [56, 5, 44, 36, 1, 31, 50, 32, 27, 22, 2, 7]
+    times = [7298128, 7322787, 7360362, 7363675, 7376048, 7475357]
+    assert (made.timestamp[:6] - 1_600_000_000).tolist() == times
+    assert catalogue.titles[:2] == ("Hollow lantern blankets", "Hollow copper vases")
+    assert catalogue.brands[:4] == ("Branik", "Oskmora", "Ketmora", "Taretta")
+    assert true.user.tolist() == made.user.tolist() and true.time.tolist() == made.timestamp.tolist()
+    default, same = planted()[0], planted(400, 300, seed=0)[0]
+    assert default.name == "planted (400 users, 300 items, seed 0)" and default.item.tobytes() == same.item.tobytes()
+    assert truth().item.tobytes() == same.item.tobytes()

@@ -170,3 +170,23 @@ def test_released_training_cases_by_hand():
     assert cases.history(0).tolist() == list(range(4, 23))
     assert cases.history(6).tolist() == [26, 27]
     assert len(cases_inside(toy([0] * 60, range(60))[0], "released", 20)) == 20
+
+
+def test_every_count_by_hand():
+    rows = [  # user, time, item; cuts behind the sixth and the eighth row
+        (0, 1, 0), (0, 2, 1), (0, 3, 2), (1, 4, 0), (1, 5, 3), (1, 6, 1),
+        (0, 7, 4), (2, 8, 0),
+        (1, 9, 5), (0, 10, 0), (3, 11, 6), (3, 11, 7),
+    ]  # fmt: skip
+    interactions, catalogue = toy(*zip(*rows))
+    assert split(interactions, catalogue, "time_point", quantiles=(0.5, 0.67)).counts == {
+        "n_users": 4, "n_items": 8, "n_interactions": 12,
+        "train_rows": 6, "validation_rows": 2, "test_rows": 4,
+        "test_users": 3, "test_users_with_train_rows": 2, "test_rows_of_train_users": 2,
+        "users_under_3_rows": 2, "empty_histories": 1, "empty_histories_validation": 1,
+        "cold_targets": 2,  # 5 and one of user 3's, whose first row has no history and is no case
+        "repeated_targets": 1, "tied_targets": 0.5, "train_end": 6,
+    }  # fmt: skip
+    untimed = split(replace(interactions, has_time=False), catalogue).counts
+    assert untimed["tied_targets"] is None and untimed["train_end"] is None
+    assert (untimed["train_rows"], untimed["validation_rows"], untimed["test_rows"]) == (8, 2, 2)

@@ -80,6 +80,7 @@ def test_core_filter(tmp_path):
         (("bob,x,20", "bob,x,soon"), "line 4: timestamp 'soon' is not a time.*use seconds"),
         (("bob,x,20", "bob,x,-5"), "line 4: timestamp .* is negative"),
         (("bob,x,20", "bob,x,inf"), "line 4: timestamp 'inf' is not a time"),
+        (("bob,x,20", "bob,x,0X20"), "line 4: timestamp '0X20' is not a time"),
         (("bob,x,20", "nan,x,20"), "line 4: user is missing"),
         (("bob,x,20", "-1,x,20"), "line 4: user is negative"),
         (("bob,x,20", "bob,,20"), "line 4: item is missing"),
@@ -201,3 +202,40 @@ def test_what_a_csv_writer_wrote_is_read_back(rows, separator, end, all_quoted):
         return
     got = list(zip(*(columns[name].to_pylist() for name in "xyz")))
     assert got == [tuple(row) for row in rows]
+
+
+@pytest.mark.parametrize("text", ["1600000000.25", "1600000000250", "1600000000250.0", "2020-09-13T12:26:40.25Z"])
+def test_a_fraction_of_a_second_is_read_in_every_form(tmp_path, text):
+    path = write(tmp_path, f"user,item,timestamp\nann,x,{text}\nann,y,{text}\n")
+    found = load("table", path=path)[0]
+    assert found.timestamp.tolist() == [1_600_000_000] * 2 and found.nanosecond.tolist() == [250_000_000] * 2
+
+
+def test_seconds_end_with_the_century(tmp_path):
+    rows = "user,item,timestamp\nann,w,1600000000\nann,x,1600000001\nann,y,"
+    assert load("table", path=write(tmp_path, rows + "4102444799\n"))[0].timestamp.max() == 4_102_444_799
+    with pytest.raises(DataError, match="4102444800' would be milliseconds"):
+        load("table", path=write(tmp_path, rows + "4102444800\n"))
+
+
+def test_a_year_after_1970_is_the_last_that_looks_like_a_counter(tmp_path):
+    rows = "user,item,timestamp\nann,w,1\nann,x,"
+    told = [table.summary(write(tmp_path, f"{rows}{t}\n")).value for t in (365 * 86_400 - 1, 365 * 86_400)]
+    assert ["notes" in facts for facts in told] == [True, False]
+
+
+def test_a_column_called_name_of_the_items_is_their_title_alone(tmp_path):
+    path = write(tmp_path, "user,item,timestamp\nann,x,1600000000\nann,y,1600000001\n")
+    items = write(tmp_path, "item,name,category\nx,Blue kite,toys\ny,Lamp,\n", "items.csv")
+    catalogue = load("table", path=path, items=items)[1]
+    assert catalogue.titles == ("Blue kite", "Lamp") and catalogue.brands == ("", "")
+    assert catalogue.categories == (("toys",), ())
+
+
+def test_the_commonest_six_events_are_shown(tmp_path):
+    def told(n):
+        rows = "".join(f"ann,i{k},160000000{k},{event}\n" for k, event in enumerate("aabbcdefg"[: n + 2]))
+        return table.summary(write(tmp_path, "user,item,timestamp,event\n" + rows)).value["notes"]
+
+    assert told(6) == "events: a 2, b 2, c 1, d 1, e 1, f 1 (all kept; events=... keeps some)"
+    assert told(7) == "events: a 2, b 2, c 1, d 1, e 1, f 1, ... (all kept; events=... keeps some)"

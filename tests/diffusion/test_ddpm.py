@@ -95,3 +95,10 @@ def test_bad_input_is_named():
         NoiseSchedule("linear", 1)
     with pytest.raises(ValueError, match="steps must lie in"):
         respace(100, 101)
+
+
+def test_unless_told_otherwise_a_schedule_is_linear_with_1000_steps():
+    assert (
+        NoiseSchedule() == NoiseSchedule("linear", 1000) and len({NoiseSchedule(), NoiseSchedule("linear", 1000)}) == 1
+    )
+    assert NoiseSchedule().betas[[0, -1]].tolist() == pytest.approx([1e-4, 0.02])

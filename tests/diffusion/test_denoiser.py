@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from contrec.diffusion import Denoiser, NoiseSchedule
+from contrec.diffusion.denoiser import frequencies
 
 SCHEDULE = NoiseSchedule("linear", 1000)
 
@@ -116,3 +118,46 @@ def test_bad_shapes_are_named():
         network.encode(c, user[:2])
     with pytest.raises(ValueError, match="head must be one of"):
         make("indirect")
+
+
+@pytest.mark.parametrize("head", ["plain", "direct"])
+def test_the_network_written_out(head):
+    network, (y, t, c, user) = trained(make(head)), inputs()
+    vector = network.norm(network.encoder(c + network.positions).mean(1))
+    angle = t[:, None] * 10_000.0 ** (-torch.arange(12) / 12)  # wavelengths from 2 pi to 2 pi 10^4 steps
+    wave = torch.cat([angle.sin(), angle.cos()], 1)
+    h = F.gelu(network.project_in(y) + network.fuse_condition(vector) + network.fuse_time(wave))
+    x = h
+    for block in network.blocks:
+        norm, first, gelu, dropout, second = block
+        x = x + second(dropout(gelu(first(norm(x)))))
+    expected = network.project_out(x)
+    if head == "direct":
+        one, a = F.normalize(user, dim=1) * math.sqrt(12), SCHEDULE.alpha_bar[t - 1, None].float()
+        query = F.normalize(one + network.direct.learned(torch.cat([vector, one], 1)), dim=1) * math.sqrt(12)
+        g1, g2 = network.direct.gains
+        expected = query + (a.sqrt() / (1 - a)).clamp(max=1) * (g1 * y + g2 * query + expected)
+    got, state = network(y, t, network.encode(c, user))
+    torch.testing.assert_close(state, h, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_waves_are_as_long_for_any_number_of_steps_and_any_width():
+    torch.testing.assert_close(frequencies(24, 100), 10 * frequencies(24, 1000))
+    assert len(frequencies(25, 1000)) == 13 and frequencies(24, 1000)[0] == 1
+    network, (y, t, c, _) = Denoiser(12, SCHEDULE, width=25), inputs()
+    assert network(y, t, network.encode(c))[1].shape == (6, 25)
+
+
+def test_a_condition_is_mapped_only_where_its_length_differs():
+    network, (y, t, _, _) = Denoiser(12, SCHEDULE, width=24, condition_dim=20), inputs()
+    assert network(y, t, network.encode(torch.ones(6, 4, 20)))[0].shape == (6, 12)
+    same = Denoiser(300, SCHEDULE, width=8, condition_dim=int("300"))
+    assert not [name for name, _ in same.named_parameters() if "condition_in" in name]
+
+
+@pytest.mark.parametrize("setting", [{"dim": 0}, {"width": 0}, {"n_condition": 0}, {"dropout": 1.1}])
+def test_sizes_are_checked(setting):
+    name = next(iter(setting))
+    with pytest.raises(ValueError, match=f"{name} must"):
+        Denoiser(**{"dim": 12, "schedule": SCHEDULE, **setting})

@@ -236,6 +236,22 @@ def test_it_learns_a_conditional_target(config, steps):
         ("temperature", 0.0, "temperature must be positive"),
         ("n_negatives", 0, "n_negatives must be a whole number"),
         ("head", "direct", "needs prediction_type 'sample'"),
+        ("denoiser", "unet", "denoiser must be one of"),
+        ("pairing", "none", "pairing must be one of"),
+        ("dispersion_on", "input", "dispersion_on must be one of"),
+        ("dispersion_sign", 0, "dispersion_sign must be one of"),
+        ("negatives", "none", "negatives must be one of"),
+        ("null_condition", "zero", "null_condition must be one of"),
+        ("width", 0, "width must be a whole number"),
+        ("n_samples", 0, "n_samples must be a whole number"),
+        ("noise_draws", 0, "noise_draws must be a whole number"),
+        ("n_negative_items", 0, "n_negative_items must be a whole number"),
+        ("sampler_steps", 0, "sampler_steps must be a whole number"),
+        ("n_blocks", -1, "n_blocks must lie in"),
+        ("sampler_start", 0, "sampler_start must lie in"),
+        ("sampler_start", 1001, "sampler_start must lie in"),
+        ("dropout", -0.5, "dropout must lie in"),
+        ("terminal_share", 1.5, "terminal_share must lie in"),
     ],
 )
 def test_settings_are_checked(field, value, message):
@@ -331,3 +347,34 @@ def test_without_diffusion_noise_is_all_that_is_seen():
     assert (times[0] == config.timesteps).all()
     with pytest.raises(ValueError, match="terminal_share=1 needs"):
         DiffusionConfig(terminal_share=1.0)
+
+
+def test_defaults_are_what_the_papers_and_codes_print():
+    c = DiffusionConfig()
+    # Sect. 4.1.4, ContRec: T, zeta, tau, steps; one vector a user
+    assert (c.timesteps, c.p_uncond, c.temperature, c.sampler, c.sampler_steps) == (1000, 0.1, 0.5, "ddpm", 100)
+    assert (c.n_samples, c.prediction_type, c.objective, c.head) == (1, "epsilon", "mse", "plain")
+    assert (c.guidance_strength, c.dropout, c.n_negative_items) == (
+        2.0,
+        0.1,
+        10,
+    )  # released codes; Sect. 3.1.4, DeftRec
+    assert (c.width, c.n_blocks, c.terminal_share, c.noise_draws, c.dispersion_sign) == (256, 2, 0.5, 1, 1)  # ours
+
+
+def test_a_negative_guidance_is_told():
+    model, (_, c, _) = make(PAPER), batch()
+    with pytest.raises(ValueError, match="guidance_strength must lie in"):
+        model.sample(c, seeds=torch.arange(6), guidance_strength=-0.5)
+    with pytest.raises(ValueError, match="n_samples must be a whole number"):
+        model.sample(c, seeds=torch.arange(6), n_samples=0)
+    assert model.sample(c, seeds=torch.arange(6), steps=1).shape == (6, 1, 8)  # unless asked for, no trajectory
+
+
+@pytest.mark.parametrize("n_negatives", [4, 9, None])
+def test_as_many_negatives_as_items_or_more_are_the_whole_catalogue(n_negatives):
+    model, (y0, c, known) = make(dataclasses.replace(TUNED, p_uncond=0.0, dropout=0.0)), batch(m=4)
+    few = Diffusion(8, dataclasses.replace(model.config, n_negatives=n_negatives))
+    few.load_state_dict(model.state_dict())
+    expected, got = (x.losses(y0, c, **known, generator=rng())["diffusion"] for x in (model, few))
+    torch.testing.assert_close(got, expected)

@@ -198,3 +198,9 @@ def test_a_walk_may_start_on_the_way():
     assert seen == [200, 150, 100, 50] and torch.equal(y, torch.ones(3, 2))
     with pytest.raises(ValueError, match="steps"):
         sample(predict_x0, torch.zeros(1, 3, 2), schedule, "ddim", 20, start=10)
+
+
+def test_unless_told_otherwise_sampling_is_20_steps_of_ddim_without_noise():
+    schedule, noise = NoiseSchedule(), normal(1, 3, 2)
+    expected = sample(predictor(None), noise, schedule, "ddim", 20, eta=0.0)
+    assert expected.shape == (3, 2) and torch.equal(sample(predictor(None), noise, schedule), expected)

@@ -130,7 +130,7 @@ def in_words(frame: pd.DataFrame, where: str, metric: str = "HR@10") -> str:
     says = f"{where}: of {len(own)} arms {len(clear)} differ from the full model outside noise"
     if len(clear):
         most = clear.loc[clear.difference.abs().idxmax()]
-        says += f", most of all {most.label} ({words.points(most.difference, most.diff_low, most.diff_high)})"
+        says += f", most of all '{most.label}' ({words.points(most.difference, most.diff_low, most.diff_high)})"
     printed = own[own.published_difference.notna()]
     if len(printed):
         held = printed.verdict.str.match(r"(lower|higher), sign as printed").sum()
