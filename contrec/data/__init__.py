@@ -24,7 +24,7 @@ from __future__ import annotations
 from contrec.checks import DataError
 
 from .interactions import Case, Cases, Catalogue, Interactions, Split
-from .loaders import LOADERS, SOURCES_OF, inputs, load, missing, register
+from .loaders import SOURCES_OF, inputs, load, missing, register
 from .splits import split
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "Catalogue",
     "DataError",
     "Interactions",
-    "LOADERS",
     "SOURCES_OF",
     "Split",
     "inputs",
