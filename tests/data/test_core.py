@@ -125,3 +125,9 @@ def test_nothing_left_is_an_error():
     one = np.zeros(1, np.int64)
     with pytest.raises(DataError, match="no interaction is left"):
         build(one, one, one, ["a"], ["b"], keep=k_core(one, one, 5))
+
+
+def test_times_too_far_apart_for_one_key_are_sorted_the_same(rows):
+    user, item, time = rows
+    near = sort_order(user, time, item, 3)
+    assert (sort_order(user, time * 2**50, item, 3) == near).all()  # 6 bits of time, then 56: with users and rows 77
