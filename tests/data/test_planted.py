@@ -157,6 +157,7 @@ def test_golden_values_and_defaults():
     assert made.item[:12].tolist() == [532, 410, 533, 523, 118, 259, 314, 539, 80, 116, 162, 37]
     times = [12420288, 12619605, 12814611, 12840547, 12989568, 13388623]
     assert (made.timestamp[:6] - 1_600_000_000).tolist() == times
+    assert (made.timestamp - 1_600_000_000).sum() == 291_573_835 and made.item.sum() == 7501
     assert catalogue.titles[:2] == ("Velvet thunder rugs", "Bright island pillows")
     assert catalogue.brands[:4] == ("Dunetta", "Soladin", "Pavadin", "Pavova")
     assert true.user.tolist() == made.user.tolist() and true.time.tolist() == made.timestamp.tolist()

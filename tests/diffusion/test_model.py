@@ -397,3 +397,12 @@ def test_two_draws_are_each_row_twice_and_one_of_them_disperses(pairing):
     # of all pairs, those of a condition with its own target; of those the first of two draws
     own = states[0][:: 13 if pairing == "all" else 1][::2]
     torch.testing.assert_close(got["dispersion"], dispersive_loss(own, 0.5))
+
+
+@pytest.mark.parametrize("trajectory", [False, True])
+def test_users_drawn_in_blocks_are_those_drawn_at_once(trajectory, monkeypatch):
+    model, (_, c, known) = make(TUNED), batch()
+    settings = {"seeds": torch.arange(6), "items": known["items"], "user": known["user"], "n_samples": 2}
+    whole = model.sample(c, **settings, trajectory=trajectory)
+    monkeypatch.setattr("contrec.diffusion.model.rows_at_once", lambda *_, **__: 4)
+    torch.testing.assert_close(model.sample(c, **settings, trajectory=trajectory), whole, rtol=1e-4, atol=1e-4)
