@@ -206,7 +206,7 @@ def test_datasets_runs_and_compare_print_tables(monkeypatch, runs, capsys):
     assert cli.main(["datasets"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [set(line.split()) for line in lines[:2]] == [
-        {"dataset", "source", "users", "first_time"},
+        {"dataset", "kind", "source", "users", "first_time"},
         {"lastfm", "raw", "1090", "2004-11-09"},
     ]
     assert lines[2:] == ["not here: games raw: download x"]
