@@ -21,6 +21,7 @@ _NUMBER = re.compile(r"[-+−]?[.,]?\d[\d.,]*(e[-+]?\d+)?%?( ?[±(\[].*)?", re.I
 _BREAK = re.compile(r"\s+|(?<=[/_])").split  # where a line of a cell may end
 _EMPTY = ("", "-", "–", "nan", "NaN", "None", *VERDICTS)
 WIDTH = 860  # pixels that a table has on a screen of 1280
+SHORT = 12  # letters of a number that is not broken into lines where cells are joined
 LETTER, GAP = 8.6, 17  # pixels of a letter, and around the words of a cell
 IMAGES = ("svg+xml", "png")
 
@@ -187,7 +188,7 @@ def _row(row: list, head: bool, numeric: set[int] | None) -> str:
     cells = []
     for n, (heading, columns, height, words) in enumerate(row):
         tag, scope = ("th", ' scope="col"' if head else ' scope="row"') if heading else ("td", "")
-        number = _NUMBER.fullmatch(words) if numeric is None else n in numeric
+        number = len(words) <= SHORT and _NUMBER.fullmatch(words) if numeric is None else n in numeric
         kind = "num" if number else ""
         shown = "–" if words in ("NaN", "nan") else text(words)
         if words in VERDICTS:
