@@ -100,7 +100,7 @@ def test_study_without_notebooks(executed, runs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--datasets", "planted,lastm"], "dataset must be one of 'planted', 'lastfm', .*got 'lastm'"),
+        (["--datasets", "planted,lastm"], "dataset must be one of 'planted', .*'lastfm', .*got 'lastm'"),
         (["--source", "raw"], "source of planted must be one of 'planted', got 'raw'"),
         (["--preset", "huge"], "preset must be one of 'tiny', .*got 'huge'"),
         (["--recipes", "tuned,best"], "recipe must be one of .*got 'best'"),

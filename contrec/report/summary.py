@@ -10,7 +10,8 @@ from contrec import paths
 from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.experiments.ablation import cells
 from contrec.experiments.ablation import tables as ablation
-from contrec.experiments.reconstruction import runs as reconstruction
+from contrec.experiments.reconstruction import runs
+from contrec.experiments.reconstruction import tables as reconstruction
 from contrec.experiments.sweep import tables as sweep
 from contrec.papers import claims
 from contrec.papers.published import published
@@ -208,7 +209,7 @@ def optima() -> str:
 def verdicts(found: list[Record]) -> list[tuple[Record, pd.DataFrame]]:
     """Each recorded comparison of tokenizers with its verdicts at equal rate."""
     own = [record for record in found if record.below("reconstruction/*")]
-    rates = reconstruction.RATES[""]
+    rates = runs.RATES[""]
     return [(r, reconstruction.verdicts(r.frame, r.entry.get("config", {}).get("rates", rates))) for r in own]
 
 
