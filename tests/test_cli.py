@@ -61,8 +61,9 @@ def executed(monkeypatch, tmp_path):
 
     monkeypatch.setattr(notebooks, "run_all", run_all)
     monkeypatch.setattr(data, "missing", lambda name, source, progress: [])
-    monkeypatch.setattr(make, "_answer", lambda found, config: answers.append(config.dataset))
-    monkeypatch.setattr(page, "write", lambda folder, dataset, preset: folder / f"{dataset}-{preset}-report.html")
+    monkeypatch.setattr(make, "_ranked", lambda found, config: config.dataset)
+    monkeypatch.setattr(make, "_answer", lambda ranked, config: answers.append(ranked))
+    monkeypatch.setattr(page, "write", lambda folder, dataset, preset, _: folder / f"{dataset}-{preset}-report.html")
     return calls
 
 
@@ -414,6 +415,8 @@ def test_a_study_ends_with_an_answer(runs, monkeypatch, tmp_path, capsys, rates,
     commands = [f"  contrec recommend {run} {who}-k 10" for run in best for who in ("--user=-u1 ", ALL)]
     assert [line for line in printed.splitlines() if "contrec recommend" in line] == commands
     assert [asked[1][0] for asked in runs.asked[1:]] == best  # their lists are kept
+    report = (tmp_path / "notebooks" / "table-tiny" / "report.html").read_text()
+    assert "In this run on my.csv" in report and all(command[2:] in report for command in commands)
 
 
 def test_an_archive_that_is_missing_is_told_once_before_anything_runs(executed, runs, monkeypatch, tmp_path, capsys):
