@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import signature
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from contrec import controls
 from contrec.controls import Variant, direct_head, mean_history, variants
+from contrec.diffusion import Diffusion
 from contrec.evaluation import evaluate
 
 NAMES = {
@@ -104,3 +107,65 @@ def test_direct_head_repeats_itself(fitted, planted_split):
     one = direct_head(fitted, planted_split, seed=0, epochs=2)(known)
     torch.manual_seed(2)
     assert torch.equal(one, direct_head(fitted, planted_split, seed=0, epochs=2)(known))
+
+
+class Found:
+    """An evaluation with the value that a test wants."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def metrics(self):
+        return {"NDCG@10": self.value}
+
+
+def trained_with(values, fitted, split, monkeypatch):
+    """Preferences of a direct head whose epochs are valued so, its configuration and the sizes of its batches."""
+    left, sizes, configs, losses = list(values), [], [], Diffusion.losses
+
+    def watched(self, y0, *arguments, **keywords):
+        sizes.append(len(y0))
+        configs.append(self.config)
+        return losses(self, y0, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(controls, "evaluate", lambda *_, **__: Found(left.pop(0)))
+        patch.setattr(Diffusion, "losses", watched)
+        known = fitted.understand(split.test)
+        made = direct_head(fitted, split, seed=0, epochs=len(values))(known)
+    assert not left  # as many epochs as were asked for
+    return made, configs[0], sizes
+
+
+def test_the_first_of_the_best_epochs_is_kept(fitted, planted_split, monkeypatch):
+    best, config, sizes = trained_with([0.1, 0.5, 0.5, 0.2], fitted, planted_split, monkeypatch)
+    two, *_ = trained_with([0.1, 0.5], fitted, planted_split, monkeypatch)
+    none, *_ = trained_with([0.0, 0.0], fitted, planted_split, monkeypatch)  # nothing found: the first counts
+    one, *_ = trained_with([0.0], fitted, planted_split, monkeypatch)
+    assert torch.equal(best, two) and torch.equal(none, one) and not torch.equal(one, two)
+    assert (config.head, config.prediction_type, config.objective) == ("direct", "sample", "cross_entropy")
+    assert (config.terminal_share, config.p_uncond, config.pairing, config.noise_draws) == (1.0, 0.0, "own", 1)
+    there = np.bincount(planted_split.train_cases.user)
+    n = int(np.minimum(there, 2 * fitted.config.training.cases_per_user).sum())
+    assert there.max() > 2 * fitted.config.training.cases_per_user
+    assert sizes == [*[128] * (n // 128), *([n % 128] if n % 128 else [])] * 4
+
+
+def test_the_direct_head_sees_the_user_token_only_where_the_recipe_does(fitted, planted_split, monkeypatch):
+    known, seen, point = fitted.understand(planted_split.test), [], Diffusion.point
+    with monkeypatch.context() as patch:
+        patch.setattr(Diffusion, "point", lambda self, c, user=None: seen.append(user) or point(self, c, user=user))
+        for residual in (False, True):
+            diffusion = replace(fitted.config.diffusion, head="direct", prediction_type="sample")
+            told = type(fitted)(replace(fitted.config, residual=residual, diffusion=diffusion), "cpu")
+            told.__dict__.update({**fitted.__dict__, "config": told.config})
+            direct_head(told, planted_split, epochs=1)(known)
+    assert [user is None for user in seen] == [True, True, False, False] and torch.equal(seen[-1], known.users)
+
+
+def test_controls_are_made_as_said_unless_told_otherwise():
+    def defaults(function):
+        return {k: v.default for k, v in signature(function).parameters.items() if v.default is not v.empty}
+
+    assert defaults(variants) == {"seed": 0, "n_samples": 32, "name": "contrec"}
+    assert defaults(direct_head) == {"seed": 0, "epochs": 30, "lr": 1e-3}

@@ -176,8 +176,9 @@ def test_products_shortened_to_eight_bits_stay_within_the_slack(monkeypatch):
     u[63] = (1 - u[:63].square().sum()).sqrt()
     short = u.bfloat16().double()
     error = abs(float(short @ short) - 1)
-    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
-    assert error < _slack(64, 0.0) < 1.1 * error  # else near ties are lost, or everything is ranked twice
+    for precision in ("high", "medium"):
+        monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda precision=precision: precision)
+        assert error < _slack(64, 0.0) < 1.1 * error  # else near ties are lost, or everything is ranked twice
     assert _slack(64, 0.5) == 1.5 * _slack(64, 0.0)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "highest")
     # unit roundoff times d for the sum, d / 2 for each of two lengths, and a few single operations

@@ -11,6 +11,7 @@ import pytest
 from contrec import paths
 from contrec.data import DataError, amazon, download, load, split
 from contrec.data.archives import Record
+from contrec.data.cases import take
 from contrec.data.sources import SOURCES, Source
 
 
@@ -144,6 +145,8 @@ def test_statistics_by_hand(released):
     table = statistics([("games", "released"), ("lastfm", "raw")])
     assert table["note"][0] == "" and "hetrec2011-lastfm-2k.zip is not in" in table["note"][1]
     assert table["users"].tolist() == [2, pd.NA]
+    nothing = describe(take(load("games", "released")[0], np.arange(0)))
+    assert [nothing[k] for k in ("users", "interactions", "length", "density_percent", "min_user")] == [0] * 5
 
 
 def test_unknown_names_are_refused():

@@ -125,3 +125,9 @@ def test_nothing_left_is_an_error():
     one = np.zeros(1, np.int64)
     with pytest.raises(DataError, match="no interaction is left"):
         build(one, one, one, ["a"], ["b"], keep=k_core(one, one, 5))
+
+
+def test_times_too_far_apart_for_one_key_are_sorted_as_well(rows):
+    user, item, _ = rows
+    time = np.random.default_rng(1).integers(0, 2**56, len(user))  # with users and rows 77 bits; no two are equal
+    np.testing.assert_array_equal(sort_order(user, time, item, 3), np.lexsort((time, user)))

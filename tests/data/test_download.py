@@ -1,12 +1,14 @@
 import errno
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from contrec import paths
-from contrec.data import DataError, download, inputs, lastfm, missing
+from contrec.data import DataError, download, inputs, missing
 from contrec.data.download import locate
+from contrec.data.loaders import LOADERS
 from contrec.data.sources import SOURCES, Source
 
 FILE = "archive.zip"
@@ -149,7 +151,7 @@ def test_folders_and_files_that_may_not_be_read_are_one_message(world, monkeypat
 
 def test_what_is_missing_is_told_file_by_file(world, monkeypatch):
     remote, raw, _ = world
-    monkeypatch.setattr(lastfm, "FILES", (FILE,))
+    monkeypatch.setitem(LOADERS["lastfm"], "raw", replace(LOADERS["lastfm"]["raw"], files=(FILE,)))
     assert missing("lastfm") == [] and (raw / FILE).exists()  # fetched
     (raw / FILE).unlink()
     remote.unlink()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from contrec.data import DataError, archives
-from contrec.data.archives import LINE_BYTES, MEMBER_BYTES, read_json_lines, read_member
+from contrec.data.archives import LINE_BYTES, MEMBER_BYTES, Record, read_json_lines, read_member
 
 _spec = importlib.util.spec_from_file_location("hostile_archives", Path(__file__).with_name("hostile_archives.py"))
 hostile_archives = sys.modules["hostile_archives"] = importlib.util.module_from_spec(_spec)
@@ -120,3 +120,23 @@ def test_the_table_prints(capsys, monkeypatch):
     monkeypatch.setattr(hostile_archives, "HOSTILE", HOSTILE[:2])
     hostile_archives.main()
     assert capsys.readouterr().out.count("is no JSON object") == 2
+
+
+def test_values_at_the_edges_of_what_a_record_may_hold():
+    def record(value):
+        return Record(Path("f.json"), 7, {"x": value})
+
+    assert record("a" * 100).identifier("x") == "a" * 100
+    for value, got in (
+        ("a" * 101, "text of 101 characters"),
+        ("", "text of 0 characters"),
+        (3, "3"),
+        (None, "nothing"),
+    ):
+        with pytest.raises(DataError, match=f"f.json, line 7: x must be an id .*, got {got};"):
+            record(value).identifier("x")
+    assert record(5).number("x", 1, 5) == 5 and record(1).number("x", 1, 5) == 1
+    for value, got in ((6, "6"), (10**18, "a value of type int"), (10**18 - 1, str(10**18 - 1)), (0.5, "0.5")):
+        with pytest.raises(DataError, match=f"x must be a whole number from 1 to 5, got {got};"):
+            record(value).number("x", 1, 5, whole=True)
+    assert [record(v).flag("x") for v in (0, 1, True, False, None)] == [False, True, True, False, False]

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from contrec.data import DataError, cases, inputs, load, split, table
-from contrec.data.table import files
+from contrec.data.table import contents, files
 from contrec.data.table.delimited import open_text
 
 ROWS = """user,item,timestamp,rating,title,brand,category
@@ -239,3 +239,36 @@ def test_the_commonest_six_events_are_shown(tmp_path):
 
     assert told(6) == "events: a 2, b 2, c 1, d 1, e 1, f 1 (all kept; events=... keeps some)"
     assert told(7) == "events: a 2, b 2, c 1, d 1, e 1, f 1, ... (all kept; events=... keeps some)"
+
+
+def test_letters_of_several_bytes_at_the_edge_of_a_part(tmp_path, monkeypatch):
+    good, path = "a\u00f1\u20ac\U0001f600\n" * 9, Path("t.csv")
+    for size in (1, 2, 3, 5):
+        monkeypatch.setattr(contents, "CHUNK", size)
+        contents._check_utf8(path, good.encode())
+        with pytest.raises(DataError, match="t.csv, line 10: is not UTF-8 .byte 0xf1"):
+            contents._check_utf8(path, good.encode() + b"\xf1a")
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("float16", 11), ("float32", 24), ("float64", 53)])
+def test_ids_of_a_float_are_read_as_long_as_it_tells_them_apart(tmp_path, kind, bits):
+    import pandas as pd
+    from pyarrow import feather
+
+    def of(largest):
+        path = tmp_path / "table.feather"
+        item = np.array([1, 2, largest], dtype=kind)
+        feather.write_feather(pd.DataFrame({"user": ["a"] * 3, "item": item, "timestamp": [1, 2, 3]}), path)
+        return load("table", path=path)[0].item_ids.tolist()
+
+    assert of(2**bits - 1) == ["1", "2", str(2**bits - 1)]
+    with pytest.raises(DataError, match=f"is too large for a {kind[5:]}-bit float"):
+        of(2**bits)
+
+
+def test_numbers_may_be_texts_of_an_item(tmp_path):
+    import pandas as pd
+
+    path = tmp_path / "table.parquet"
+    pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "timestamp": [1, 2], "brand": [7, 80]}).to_parquet(path)
+    assert load("table", path=path)[1].brands == ("7", "80")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from contrec.diffusion import Denoiser, NoiseSchedule
+from contrec.diffusion import Denoiser, DiffusionConfig, NoiseSchedule
 from contrec.diffusion.denoiser import frequencies
 
 SCHEDULE = NoiseSchedule("linear", 1000)
@@ -161,3 +161,9 @@ def test_sizes_are_checked(setting):
     name = next(iter(setting))
     with pytest.raises(ValueError, match=f"{name} must"):
         Denoiser(**{"dim": 12, "schedule": SCHEDULE, **setting})
+
+
+def test_unless_told_otherwise_the_network_is_as_wide_and_deep_as_the_settings():
+    made, settings = Denoiser(12, SCHEDULE), DiffusionConfig()
+    assert (made.width, len(made.blocks), made.n_condition) == (settings.width, settings.n_blocks, 4)
+    assert {m.p for m in made.modules() if isinstance(m, torch.nn.Dropout)} == {settings.dropout}

@@ -378,3 +378,31 @@ def test_as_many_negatives_as_items_or_more_are_the_whole_catalogue(n_negatives)
     few.load_state_dict(model.state_dict())
     expected, got = (x.losses(y0, c, **known, generator=rng())["diffusion"] for x in (model, few))
     torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("pairing", ["own", "all"])
+def test_two_draws_are_each_row_twice_and_one_of_them_disperses(pairing):
+    y0, c, extra = batch()
+    extra["negative"] = torch.randn(6, 8, generator=rng(8))
+    settings = dataclasses.replace(TUNED, p_uncond=0.3, dropout=0.0, noise_draws=2, pairing=pairing)
+    model, states = make(settings), []
+    model.denoiser.register_forward_hook(lambda *arguments: states.append(arguments[2][1]))
+    got = model.losses(y0, c, **extra, generator=rng(3))
+    once = make(dataclasses.replace(settings, noise_draws=1))
+    twice = [x.repeat_interleave(2, dim=0) for x in (y0, c)]
+    more = {name: x if name == "items" else x.repeat_interleave(2, dim=0) for name, x in extra.items()}
+    expected = once.losses(*twice, **more, generator=rng(3))
+    for name in ("diffusion", "negative"):
+        torch.testing.assert_close(got[name], expected[name])
+    # of all pairs, those of a condition with its own target; of those the first of two draws
+    own = states[0][:: 13 if pairing == "all" else 1][::2]
+    torch.testing.assert_close(got["dispersion"], dispersive_loss(own, 0.5))
+
+
+@pytest.mark.parametrize("trajectory", [False, True])
+def test_users_drawn_in_blocks_are_those_drawn_at_once(trajectory, monkeypatch):
+    model, (_, c, known) = make(TUNED), batch()
+    settings = {"seeds": torch.arange(6), "items": known["items"], "user": known["user"], "n_samples": 2}
+    whole = model.sample(c, **settings, trajectory=trajectory)
+    monkeypatch.setattr("contrec.diffusion.model.rows_at_once", lambda *_, **__: 4)
+    torch.testing.assert_close(model.sample(c, **settings, trajectory=trajectory), whole, rtol=1e-4, atol=1e-4)

@@ -117,6 +117,7 @@ def test_cases_of_a_user_are_averaged_first():
     result = evaluate(Fixed(table), cases)
     assert result.metrics()["HR@10"] == pytest.approx(2 / 3)
     assert result.counts["users"] == 2 and result.per_user("HR@10") == pytest.approx([1 / 3, 1])
+    assert result.counts["tied_targets"] == 0
 
 
 def test_strangers_are_one_user_each():
@@ -184,9 +185,9 @@ def test_what_cannot_be_evaluated_is_told(world):
 def test_what_is_not_ranked_stands_in_no_list():
     table = -np.arange(12, dtype=np.float32)[None].repeat(2, 0)
     table[1, 3:] = -np.inf
-    result = evaluate(Fixed(table), make_cases([np.arange(2, 11), [0]], [0, 1], [0, 1]))
-    # left for user 0 are items 0, 1, 11; for user 1 items 1, 2
-    assert result.coverage == 4 / 12 and result.ranks.tolist() == [1, 1]
+    result = evaluate(Fixed(table), make_cases([[0, *range(3, 11)], [0]], [1, 1], [0, 1]))
+    # left for user 0 are items 1, 2, 11; for user 1 items 1, 2
+    assert result.coverage == 3 / 12 and result.ranks.tolist() == [1, 1]
 
 
 def test_lists_are_asked_for_longer_by_the_longest_history():
@@ -210,9 +211,9 @@ def test_lists_that_do_not_fit_are_told(world):
             return self.table, self.table
 
     table, cases = world
-    for ids in (np.zeros(len(cases), int), np.zeros((len(cases), 2, 2), int), np.zeros((3, 20), int)):
+    for shape in ([len(cases)], [len(cases), 2, 2], [3, 20], [len(cases) + 1, 20]):
         with pytest.raises(ValueError, match="topk must return ids of shape"):
-            evaluate(Wrong(ids), cases)
+            evaluate(Wrong(np.zeros(shape, int)), cases)
 
 
 def test_cases_without_a_target_are_counted_in_the_message():

@@ -126,8 +126,8 @@ def test_two_groups_have_streams_of_their_own(close):
 
 
 def test_unless_told_otherwise_draws_are_as_many_as_said(close):
-    assert paired_bootstrap(*close, "HR@10") == paired_bootstrap(*close, "HR@10", n_boot=10_000, seed=0)
-    assert unpaired_bootstrap(*close, "HR@10") == unpaired_bootstrap(*close, "HR@10", n_boot=10_000, seed=0)
+    assert paired_bootstrap(*close, "NDCG@10") == paired_bootstrap(*close, "NDCG@10", n_boot=10_000, seed=0)
+    assert unpaired_bootstrap(*close, "NDCG@10") == unpaired_bootstrap(*close, "NDCG@10", n_boot=10_000, seed=0)
     values = gains(close[0])[:, None]
     means = bootstrap.bootstrap_means(values)
     np.testing.assert_allclose(means[:, 0], drawn(values[:, 0], 1000, 0))
