@@ -9,6 +9,7 @@ import torch
 from contrec import baselines, data, diffusion, evaluation, tokenizers
 from contrec.diffusion import Diffusion, DiffusionConfig, NoiseSchedule, ddim_step, ddpm_step, sample
 from contrec.recommender import Recommender
+from contrec.study import fitting
 from contrec.study.config import Config
 
 
@@ -70,6 +71,10 @@ def test_a_study_takes_the_name_of_a_registered_data_set(registries, monkeypatch
     monkeypatch.setattr("contrec.study.config.SOURCES_OF", data.loaders.SOURCES_OF)
     config = Config.from_parameters(dataset="songs")
     assert (config.source, config.recommender.dataset) == ("raw", "songs")
+    first = fitting.load_split(config)
+    assert fitting.load_split(config) is first
+    data.register("songs", lambda: own_songs(1))  # changed in an open notebook
+    assert fitting.load_split(config) is not first and fitting.load_split(config).n_items == 64
 
 
 def own_songs(seed=0):

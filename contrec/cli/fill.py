@@ -112,7 +112,7 @@ def _search(options) -> Iterator[Work]:
 
 
 def _reconstruction(options) -> Iterator[Work]:
-    from contrec.experiments.reconstruction import runs
+    from contrec.experiments.reconstruction import runs, tables
     from contrec.study.jobs import overview
 
     for config in _configs(options):
@@ -120,7 +120,7 @@ def _reconstruction(options) -> Iterator[Work]:
         own = runs.wanted(config, inputs)
 
         def record(config=config, inputs=inputs):
-            return [runs.record(config, runs.compare(config, inputs), inputs)]
+            return [tables.record(config, runs.compare(config, inputs), inputs)]
 
         yield Work("reconstruction", [config], partial(runs.plan_of, own), partial(overview, own), record)
 

@@ -58,11 +58,12 @@ def study(options) -> int:
             found = _train(options, config, columns)  # before the notebooks, which find it
         stopped = [] if options.no_notebooks or own_file else _notebooks(options, dataset)
         failed += stopped
-        if not stopped:
-            found = _ranked(_train(options, config, columns) if found is None else found, config)
-        _write_report(dataset, options.preset, found, config)
-        if not stopped:
-            _answer(found, config)
+        if stopped:
+            _write_report(dataset, options.preset, config=config)
+            continue
+        ranked = _ranked(_train(options, config, columns) if found is None else found, config)
+        _write_report(dataset, options.preset, ranked, config)
+        _answer(ranked, config)
     say(f"\nruns and other artifacts: {paths.artifacts()}; `contrec runs` lists them")
     return fail(f"{len(failed)} failed: {', '.join(str(o.path) for o in failed)}", 1) if failed else 0
 

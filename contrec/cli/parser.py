@@ -24,7 +24,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     study = _add(commands, "study", make.study, "train what is missing, then run every notebook")
-    known = "planted (default) | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software"
+    known = (
+        "planted (default) | planted_shuffled | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software"
+    )
     text = f"{known} | planted_shuffled (the planted world's twin) | table (your own, with --path)"
     study.add_argument("--datasets", type=_listed, metavar="NAME,...", help=text)
     _own_file(study, "; trained, evaluated and ranked without notebooks")

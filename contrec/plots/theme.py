@@ -109,7 +109,7 @@ FLOORS = (
 )
 DATASETS = {
     "planted": ("Planted", GREY, "o"),
-    "planted_shuffled": ("Planted, texts shuffled", BLACK, "o"),
+    "planted_shuffled": ("Planted, texts shuffled", BLACK, "h"),
     "lastfm": ("LastFM", VERMILLION, "s"),
     "ml1m": ("ML1M", BLUE, "^"),
     "ml1m_all": ("ML1M, all ratings", BLUE, "v"),

@@ -18,9 +18,10 @@ VERDICTS = {  # word of a verdict: how its mark looks
     "not run": "none", "not published": "mute", "stopped": "down",
 }  # fmt: skip
 _NUMBER = re.compile(r"[-+−]?[.,]?\d[\d.,]*(e[-+]?\d+)?%?( ?[±(\[].*)?", re.I)
-_BREAK = re.compile(r"\s+|(?<=[/_])")  # where a line of a cell may end
+_BREAK = re.compile(r"\s+|(?<=[/_])").split  # where a line of a cell may end
 _EMPTY = ("", "-", "–", "nan", "NaN", "None", *VERDICTS)
 WIDTH = 860  # pixels that a table has on a screen of 1280
+SHORT = 12  # letters of a number that is not broken into lines where cells are joined
 LETTER, GAP = 8.6, 17  # pixels of a letter, and around the words of a cell
 IMAGES = ("svg+xml", "png")
 
@@ -107,13 +108,19 @@ def folded(frame: pd.DataFrame, caption: str) -> str:
 
 
 def _written(rows: list, heads: int, caption: str) -> str:
-    """One table; what is too wide for a screen goes on below, its first column repeated."""
+    """One table; what is too wide for a screen goes on below, with what tells its rows apart repeated."""
     rows, heads = _tidy(rows, heads)
     numeric = _numeric(rows, heads)
     if numeric is None:
         return _box(rows, heads, numeric, caption)
+    parts = _split(rows, heads, numeric)
+    if len(parts) > 1 and not _apart(rows[heads:]):  # then a number does
+        numbers = ["row"] * heads + [str(n + 1) for n in range(len(rows) - heads)]
+        rows = [[(True, 1, 1, number), *row] for number, row in zip(numbers, rows, strict=True)]
+        numeric = _numeric(rows, heads)
+        parts = _split(rows, heads, numeric)
     boxes = []
-    for columns in _split(rows):
+    for columns in parts:
         own = {n for n, column in enumerate(columns) if column in numeric}
         name = caption + (", continued" if boxes else "")
         boxes.append(_box([[row[n] for n in columns] for row in rows], heads, own, name))
@@ -127,17 +134,27 @@ def _box(rows: list, heads: int, numeric: set[int] | None, caption: str) -> str:
     return f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {name}">{inner}</div>'
 
 
-def _split(rows: list) -> list[list[int]]:
-    """Columns that stand beside each other on a screen, by the longest word that cannot be broken in each."""
+def _apart(body: list) -> int:
+    """How many columns at the left tell the rows apart, at most three; 0: these do not."""
+    cells = [[cell[3] for cell in row] for row in body]
+    columns = range(1, min(len(cells[0]) if cells else 0, 3) + 1)
+    return next((n for n in columns if len({tuple(row[:n]) for row in cells}) == len(cells)), 0)
+
+
+def _split(rows: list, heads: int, numeric: set[int]) -> list[list[int]]:
+    """Columns that stand beside each other on a screen: by the longest words in each, and numbers that stay whole."""
     widths = []
     for n in range(len(rows[0]) if rows else 0):
-        words = [word for row in rows for word in _BREAK.split(row[n][3])]
+        cells = [row[n][3] for row in rows]
+        whole = cells[heads:] if n in numeric else []
+        words = [*whole, *(word for cell in cells[: len(cells) - len(whole)] for word in _BREAK(cell))]
         widths.append(LETTER * max(map(len, words), default=0) + GAP)
+    again = list(range(_apart(rows[heads:]) or 1))
     parts, used = [[]], 0.0
     for n, width in enumerate(widths):
-        if len(parts[-1]) > 1 and used + width > WIDTH:
-            parts.append([0])
-            used = widths[0]
+        if len(parts[-1]) > len(again) and used + width > WIDTH:
+            parts.append(list(again))
+            used = sum(widths[n] for n in again)
         parts[-1].append(n)
         used += width
     return parts
@@ -171,7 +188,7 @@ def _row(row: list, head: bool, numeric: set[int] | None) -> str:
     cells = []
     for n, (heading, columns, height, words) in enumerate(row):
         tag, scope = ("th", ' scope="col"' if head else ' scope="row"') if heading else ("td", "")
-        number = _NUMBER.fullmatch(words) if numeric is None else n in numeric
+        number = len(words) <= SHORT and _NUMBER.fullmatch(words) if numeric is None else n in numeric
         kind = "num" if number else ""
         shown = "–" if words in ("NaN", "nan") else text(words)
         if words in VERDICTS:

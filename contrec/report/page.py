@@ -148,7 +148,9 @@ def _best(found: Ranked | None, dataset: str) -> Part:
         f"<h3>Ask {text(model)}</h3>" + "".join(f"<pre>{text(command)}</pre>" for command in commands)
         for model, commands in found.asks.items()
     )
-    shown = table(found.ranking.drop(columns="run"), f"{dataset}: every model, best first")
+    frame = found.ranking.drop(columns="run")
+    frame = frame.assign(**{column: frame[column].map("{:.4f}".format) for column in (METRIC, "NDCG@10")})
+    shown = table(frame, f"{dataset}: every model, best first")
     return _part("ranked", name, lead, shown, asks)
 
 

@@ -13,7 +13,8 @@ from contrec.experiments.ablation import tables as ablation_tables
 from contrec.experiments.ablation.arms import arms
 from contrec.experiments.baselines import cells as grid
 from contrec.experiments.efficiency import tables as efficiency
-from contrec.experiments.reconstruction import runs as reconstruction
+from contrec.experiments.reconstruction import runs
+from contrec.experiments.reconstruction import tables as reconstruction
 from contrec.experiments.sweep import tables as sweep_tables
 from contrec.plots import theme
 from contrec.report.evidence import Record
@@ -145,7 +146,7 @@ def chart(key: tuple[str, str, str]) -> str:
 
 def _verdicts(own: Sequence[Record]) -> str:
     caption = "{}: best continuous against best quantized tokenizer, by held-out MSE at equal rate"
-    rates = reconstruction.RATES[""]
+    rates = runs.RATES[""]
     found = [(r, reconstruction.verdicts(r.frame, r.entry.get("config", {}).get("rates", rates))) for r in own]
     return "".join(folded(frame, caption.format(r.path.stem + r.note)) for r, frame in found)
 

@@ -7,10 +7,12 @@ from functools import lru_cache
 import pandas as pd
 
 from contrec import paths
+from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.experiments.ablation import cells
 from contrec.experiments.ablation import tables as ablation
-from contrec.experiments.reconstruction import runs as reconstruction
+from contrec.experiments.reconstruction import runs
+from contrec.experiments.reconstruction import tables as reconstruction
 from contrec.experiments.sweep import tables as sweep
 from contrec.papers import claims
 from contrec.papers.published import published
@@ -141,9 +143,11 @@ def claims_table() -> pd.DataFrame:
     own = {recipe: means["lastfm", f"contrec {recipe}"] for recipe in ("tuned", "paper")}
     of = {d: means[f"{d}_positive" if d == "beauty" else d].filter(regex="^(?!contrec|deftrec)") for d in printed.index}
     beaten = [theme.DATASETS[d][0] for d in printed.index if of[d].max() > printed[d]]
-    better = pd.concat(frame.claim for _, frame in verdicts(records()))
+    compared = verdicts(records())
+    better, old = pd.concat(frame.claim for _, frame in compared), any(record.note for record, _ in compared)
     parts = ablated("deftrec", "tuned", "software")
     parts = parts[parts["published difference"].ne("") & parts.verdict.str.contains("as printed")]
+    parts_are_old = parts[METRIC].str.contains("stale").any()
     beyond = parts.arm[~parts.verdict.str.startswith("within noise")]
     part = pd.read_csv(paths.reproduced() / "efficiency" / "inference_lastfm_tuned.csv")
     seconds = part[part.layout == "contrec/point"].seconds.sum()
@@ -155,13 +159,14 @@ def claims_table() -> pd.DataFrame:
             rate(printed["lastfm"]), f"`tuned` {rate(own['tuned'])}, `paper` {rate(own['paper'])}"
         ),
         "Continuous tokenizers reconstruct better (Fig. 1)": (
-            "curves", f"holds in {better.eq('holds').sum()} of {len(better)} settings"
+            "curves", stale.shown(f"holds in {better.eq('holds').sum()} of {len(better)} settings", old)
         ),
         "ContRec is ahead of every baseline (Table 2)": (
             f"{len(printed)} of {len(printed)} datasets", f"a baseline passes the printed value on {', '.join(beaten)}"
         ),
         "Every part of DeftRec helps (Table 5, Software)": (
-            f"all {len(parts)}", f"beyond noise in {len(beyond)} of {len(parts)}: {', '.join(beyond)}"
+            f"all {len(parts)}",
+            stale.shown(f"beyond noise in {len(beyond)} of {len(parts)}: {', '.join(beyond)}", parts_are_old),
         ),
         "DeftRec's ρ and γ₁ have an optimum (Figs. 3, 4)": ("curves", optima()),
         "Seconds a batch on LastFM (Table 4)": (
@@ -202,13 +207,14 @@ def optima() -> str:
         if config.model == "deftrec":
             frame = sweep.sweep_table(config, *sweep.recorded_sweep(config))
             found += frame[frame.parameter.isin(["rho", "gamma_1"])]["against noise"].tolist()
-    return f"{sum(says.startswith('inside') for says in found)} of {len(found)} inside noise"
+    inside = f"{sum(says.startswith('inside') for says in found)} of {len(found)} inside noise"
+    return stale.shown(inside, any("stale" in says for says in found))
 
 
 def verdicts(found: list[Record]) -> list[tuple[Record, pd.DataFrame]]:
     """Each recorded comparison of tokenizers with its verdicts at equal rate."""
     own = [record for record in found if record.below("reconstruction/*")]
-    rates = reconstruction.RATES[""]
+    rates = runs.RATES[""]
     return [(r, reconstruction.verdicts(r.frame, r.entry.get("config", {}).get("rates", rates))) for r in own]
 
 

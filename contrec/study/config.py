@@ -143,8 +143,8 @@ PRESETS: dict[str, dict] = {
         "language.hidden": 64, "language.layers": 2, "language.vocabulary": 1024, "language.max_input": 512,
         "language.history_cap": 10, "tokenizer.width": 64, "tokenizer.epochs": 40, "tokenizer.batch_size": 64,
         "tokenizer.lr": 3e-3,
-        "diffusion.width": 64, "diffusion.noise_draws": 4, "training.epochs": 3, "training.cases_per_user": 2,
-        "training.batch_size": 32, "training.lr": 2e-3,
+        "diffusion.width": 64, "diffusion.noise_draws": 4, "training.epochs": 5, "training.cases_per_user": 2,
+        "training.batch_size": 16, "training.lr": 2e-3,
     },
     "laptop": {
         "language.hidden": 128, "language.layers": 2, "training.epochs": 8, "training.cases_per_user": 2,
@@ -164,15 +164,13 @@ BOTH: dict[tuple[str, str], dict] = {
 }
 # What `tuned` chose per dataset, on validation users
 TUNED: dict[str, dict] = {
-    # so small a backbone learns to write in some 150 steps, when the ranking is best already; pi is DeftRec's
+    # a backbone from random weights learns to write when the ranking is best already; pi is DeftRec's
     **dict.fromkeys(
         WORLDS,
         {
             "embeddings": {"dim": 32, "following": 0.5, "decay": 0.8},
             "text_bonus": 0.1,
             "training.llm_weight": 1.0,
-            "training.batch_size": 16,
-            "training.epochs": 5,
             "training.patience": 5,
             "training.test_on": "last",
         },

@@ -44,8 +44,9 @@ def _split(dataset: str, source: str, protocol: str, own_file: str, states: tupl
 
 
 def load_split(config: Config) -> data.Split:
-    """The split of a config, made once per process, and again when a file of one's own has changed."""
+    """The split of a config, made once per process, and again when a file or a loader of one's own has changed."""
     states = tuple((os.stat(file).st_mtime_ns, os.stat(file).st_size) for file in config.own_files.values())
+    states = (*states, data.loaders.LOADERS[config.dataset][config.source])
     return _split(config.dataset, config.source, config.split, json.dumps(config.own_file), states)
 
 

@@ -242,6 +242,7 @@ def load(folder: Path, part: str | None, note=None) -> Asked:
     if part is None:
         return Asked(*known, recommender.recommend_cases)
     from contrec.controls import variants
+    from contrec.study.config import Config
     from contrec.study.evaluating import SAMPLES
     from contrec.study.fitting import load_split
 

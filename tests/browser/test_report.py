@@ -110,9 +110,9 @@ def test_it_fits_the_screen_and_tables_scroll_inside(opened, viewport):
         unfold(page)
     page.evaluate("scrollTo(300, 0)")
     assert page.evaluate("scrollX") == 0
-    wide = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+    wide = "[...document.querySelectorAll('.scroll')].filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth)"
     moved = page.evaluate(f"{wide}.map(e => {{ e.scrollLeft = 50; return e.scrollLeft }})")
-    assert len(moved) > 5 and min(moved) > 0
+    assert len(moved) > 5 and min(moved) > 0 if viewport == PHONE else moved == []
     assert page.evaluate(f"{wide}.every(e => e.tabIndex === 0 && e.getAttribute('aria-label'))")
 
 

@@ -37,8 +37,9 @@ def test_prefixes_come_from_the_split_a_few_per_user(planted_split, per_user):
 def test_prefixes_are_drawn_anew_and_repeatably(planted_split):
     one, same, other = (as_tuples(training_cases(planted_split, "prefix", 2, rng(s))) for s in (0, 0, 1))
     assert one == same != other
-    places = [len(history) for _, history, _ in one]
-    assert len(set(places)) > 5  # not always the last prefix
+    own = seen_by(planted_split)
+    places = {len(own[user]) - len(history) for user, history, _ in one}
+    assert places == {1, 2, 3}  # not always the last prefixes
 
 
 def test_sets_hide_one_train_item_and_show_a_part_in_time_order(planted_split):

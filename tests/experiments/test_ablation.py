@@ -208,6 +208,17 @@ def test_verdicts_say_noise_and_sign():
     assert frame.diff_high["no-mask"] < 0 and frame.verdict["no-mask"] == "within noise, sign as printed"
 
 
+def test_arms_are_told_in_words():
+    kept = {("full", 0): evaluation([HIT] * 20 + [MISS] * 20), ("no-mask", 0): evaluation([HIT] * 10 + [MISS] * 30)}
+    kept |= {("gold", 0): evaluation([HIT] * 40), ("no-bpr", 0): evaluation([HIT] * 35 + [MISS] * 5)}
+    kept |= {("k1", 0): evaluation([HIT] * 19 + [MISS] * 21)}
+    assert tables.in_words(compared(SOFTWARE, kept), "Here") == (
+        "Here: of 4 arms 3 differ from the full model outside noise, most of all 'From gold text' "
+        "(+50.0 points [+35.0, +65.0]); of the 3 that are printed, 1 differ so with the printed sign."
+    )
+    assert tables.in_words(compared(SOFTWARE, {}), "Here") == "Here: not run."
+
+
 def test_holm():
     """By hand: .01 * 3, then the largest so far of .02 * 2 and .03 * 1."""
     found = holm(pd.Series([0.03, np.nan, 0.01, 0.02]))
@@ -262,6 +273,17 @@ def filled(world):
     assert set(jobs.overview(wanted)["planted deftrec paper"]) == {"not run"}
     cells.fill(wanted, say=said.append)
     return wanted, said
+
+
+def test_the_full_run_is_kept_with_its_controls(filled):
+    wanted, _ = filled
+    kept = cells.full(wanted)
+    assert {"deftrec", "deftrec/user-token", "deftrec/direct-head", "deftrec/no-text-bonus"} <= {
+        name for name, _ in kept
+    }
+    own = cells.evaluations(wanted)["full", wanted[0].seed]
+    np.testing.assert_array_equal(kept["deftrec", wanted[0].seed].ranks, own.ranks)
+    assert cells.full([c for c in wanted if c.arm.name != "full"]) == {}
 
 
 def test_full_models_first_then_the_cheapest_and_shared_ones_for_nothing(filled):

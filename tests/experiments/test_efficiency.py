@@ -107,7 +107,7 @@ def test_findings_are_ratios_of_what_was_measured():
     sampling = pd.DataFrame(
         {"kind": ["point", "many"], "seconds": [0.1, 9.0], "HR@10": [0.3, 0.2], "low": 0.1, "high": 0.4}
     )
-    one, two, three = tables.findings(measured, catalogue, sampling)
+    one, two, three = tables.of_batch(measured), tables.of_catalogue(catalogue), tables.of_sampling(sampling)
     assert "takes 4.0 times as long (8 s a batch against 2 s)" in one and "for 50% of the users" in one
     assert one.endswith("the language model is 50% of what is left.")
     assert two.startswith("10 times the items take 4.0 times the seconds to rank, in 5 MiB")

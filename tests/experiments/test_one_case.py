@@ -64,6 +64,8 @@ def test_moves_and_counts_of_arms():
         ("no-mask", 1): evaluation([99, 99, 99, 99]), ("gold", 0): evaluation([40, 9, 2, 3]),
     }  # fmt: skip
     assert arms.most_moved(kept, 0) == 0  # 40 over 5
+    far = {("full", 0): evaluation([1, 200]), ("gold", 0): evaluation([20, 300])}
+    assert arms.most_moved(far, 0) == 0  # from the first place to the second page, not from far to farther
     found = arms.moves(full, kept, 1, 0)
     assert found.arm.tolist() == ["Full", "w/o Mask", "From gold text"] and found.place.tolist() == [10, 30, 9]
     assert found.moved.tolist() == [0, 20, -1] and found["HR@10"].tolist() == [1, 0, 1]

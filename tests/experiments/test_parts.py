@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from contrec.experiments import parts
-
-SHORT = {  # four trainings in some ten seconds
-    "tokenizer__epochs": 5, "language__hidden": 32, "language__heads": 2, "language__layers": 1, "history_cap": 3,
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTREC_ARTIFACTS", str(tmp_path_factory.mktemp("artifacts")))
-        first = parts.demonstration(**SHORT)
+        first = parts.demonstration(**parts.SHORT)
         patch.setattr("contrec.training.fit", None)  # what is in the store is not trained again
-        assert parts.demonstration(**SHORT).equals(first)
+        assert parts.demonstration(**parts.SHORT).equals(first)
     return first.set_index(["world", "targets", "model"])
 
 
@@ -40,3 +37,16 @@ def test_both_worlds_ask_the_same_between_the_same_bounds(table):
             assert own["popularity"] + 0.05 < own["without text"] < own["oracle"] and own["with text"] < own["oracle"]
     users = table.n_users.groupby("targets").unique()
     assert users["all"].tolist() == [400] and users["new or rare"].tolist() == [164]
+
+
+def test_what_texts_add_is_told_for_both_worlds():
+    rows = [
+        ("planted", "all", "with text", 4.0, 1.0, 7.0), ("planted", "new or rare", "with text", 9.0, 5.0, 12.0),
+        ("planted", "all", "oracle", None, None, None), ("planted_shuffled", "all", "with text", -0.2, -2.0, 1.5),
+    ]  # fmt: skip
+    found = pd.DataFrame(rows, columns=["world", "targets", "model", "difference", "diff_low", "diff_high"])
+    assert parts.said(found) == (
+        "Reading item texts changes HR@10 by +4.0 points [+1.0, +7.0] on planted, by -0.2 points [-2.0, +1.5] on "
+        "planted_shuffled (all targets; a demonstration)."
+    )
+    assert "by +9.0 points [+5.0, +12.0] on planted (new or rare targets" in parts.said(found, "new or rare")

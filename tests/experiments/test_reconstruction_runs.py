@@ -10,6 +10,7 @@ import pytest
 
 from contrec.data import planted
 from contrec.experiments.reconstruction import runs as study
+from contrec.experiments.reconstruction import tables
 from contrec.experiments.reconstruction.peers import Budget
 from contrec.study.config import Config
 
@@ -77,7 +78,7 @@ def test_more_processes_give_the_same(frame, config, monkeypatch, tmp_path):
 def test_curves_are_read_between_their_points_and_not_beyond():
     rows = [("lightgcn", "vae", s, r, m) for s in (0, 1) for r, m in ((10, 1.0 + s), (40, 0.5 + s))]
     curves = pd.DataFrame(rows, columns=["inputs", "decoder", "seed", "rate_bits", "mse"])
-    found = study.at_rates(curves, (5, 10, 20, 40, 80), values=("mse",)).set_index("rate")["mse"]
+    found = tables.at_rates(curves, (5, 10, 20, 40, 80), values=("mse",)).set_index("rate")["mse"]
     assert found[10] == 1.5 and found[20] == pytest.approx(1.25) and found[40] == 1.0  # half way in log2
     assert found[[5, 80]].isna().all()
 
@@ -89,17 +90,19 @@ def test_a_verdict_wants_more_than_two_standard_deviations():
             **{name: 0.0 for name in ("cosine", "overlap", "HR@10")}
         )
 
-    words = [study.verdicts(curves(*c), (16,))["claim"].item() for c in ((1, 0.5, 0.01), (0.5, 1, 0.01), (1, 0.9, 0.1))]
+    words = [
+        tables.verdicts(curves(*c), (16,))["claim"].item() for c in ((1, 0.5, 0.01), (0.5, 1, 0.01), (1, 0.9, 0.1))
+    ]
     assert words == ["holds", "does not hold", "open"]
 
 
 def test_recorded_comparisons_are_read_and_told(frame, config, tmp_path, monkeypatch):
-    monkeypatch.setattr(study.paths, "reproduced", lambda: tmp_path)
-    assert study.verdict_table(study.recorded()).iloc[0, 0] == "not run"
-    study.record(config, frame, ["truth"])
-    table = study.verdict_table(found := study.recorded())
+    monkeypatch.setattr(tables.paths, "reproduced", lambda: tmp_path)
+    assert tables.verdict_table(tables.recorded()).iloc[0, 0] == "not run"
+    tables.record(config, frame, ["truth"])
+    table = tables.verdict_table(found := tables.recorded())
     assert list(found) == ["planted"] and list(table.index) == [4, 8] and list(table.columns) == [("planted", "truth")]
-    own = study.verdicts(frame, (4, 8))
+    own = tables.verdicts(frame, (4, 8))
     assert table.iloc[0, 0].startswith(f"{own['difference'][0]:+.3f} ± ") and table.iloc[0, 0].endswith(own["claim"][0])
 
 
@@ -110,12 +113,12 @@ def test_the_claim_is_told_in_words():
         return pd.DataFrame(rows, columns=["inputs", "decoder", "seed", "rate_bits", "mse"]).assign(**values)
 
     good = pd.concat([curve("vq", 0.9), curve("sigma_vae", 0.5)])
-    assert study.said(good, (4, 8), "here") == (
+    assert tables.said(good, (4, 8), "here") == (
         "here: the best continuous model keeps more than the best quantizer in 2 of 2 comparisons (open: 0); mostly it "
         "is sigma_vae. The σ-VAE keeps more in 2 of the 2 that it reaches."
     )
     bad = pd.concat([curve("vq", 0.1), curve("sigma_vae", 0.5)])
-    assert "in 0 of 2 comparisons (open: 0). The σ-VAE keeps more in 0 of the 2" in study.said(bad, (4, 8), "here")
+    assert "in 0 of 2 comparisons (open: 0). The σ-VAE keeps more in 0 of the 2" in tables.said(bad, (4, 8), "here")
 
 
 def test_truth_of_a_single_gaussian_is_the_textbook(world, config, monkeypatch):
@@ -124,22 +127,22 @@ def test_truth_of_a_single_gaussian_is_the_textbook(world, config, monkeypatch):
     rng = np.random.default_rng(0)
     one = replace(truth, items=rng.normal(size=(20_000, 8)), means=np.zeros((1, 8)), variance=1.0, weights=np.ones(1))
     monkeypatch.setattr(study.planted, "truth", lambda: one)
-    found = study.bound(config)
+    found = tables.bound(config)
     for name, line in found.groupby("truth"):
         expected = 2.0 ** (-2 * line["rate_bits"] / 8)
         np.testing.assert_allclose(line["mse"], expected, rtol=0.03, err_msg=name)
 
 
 def test_no_decoder_beats_the_truth_of_the_planted_mixture(config):
-    found = study.bound(config).pivot(index="rate_bits", columns="truth", values="mse")
+    found = tables.bound(config).pivot(index="rate_bits", columns="truth", values="mse")
     assert (found["bound"] < found["optimal denoiser"]).all() and found["bound"].is_monotonic_decreasing
 
 
 def test_collapse_and_curves_have_what_the_notebook_shows(frame, config):
-    table, channels = study.collapse(config, "truth", 8)
+    table, channels = tables.collapse(config, "truth", 8)
     assert table["sigma-VAE"].tolist() == ["as published", "without noise", "without mask", "strong prior"]
     assert np.isinf(table["rate_bits"][1]) and set(channels["model"]) == set(table["sigma-VAE"])
-    losses = study.loss_curves(config, "truth", 8, points=5)
+    losses = tables.loss_curves(config, "truth", 8, points=5)
     assert set(losses["model"]) == set(study.FAMILIES) and losses.groupby(["model", "seed"]).size().eq(5).all()
-    assert (study.smoothness(config, "truth", 8)["path over fall"] >= 1 - 1e-9).all()
-    assert 0 < study.untouched(config, "truth")["HR@10"] < 1
+    assert (tables.smoothness(config, "truth", 8)["path over fall"] >= 1 - 1e-9).all()
+    assert 0 < tables.untouched(config, "truth")["HR@10"] < 1

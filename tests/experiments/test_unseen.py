@@ -50,7 +50,7 @@ def test_other_splits_have_the_keys_that_they_always_had():
     for split in ("leave_one_out", "time_point"):
         key = fitting.data_key(Config.from_parameters(split=split))
         assert key == {
-            "dataset": "planted", "source": "planted", "split": split, "files": {},
+            "dataset": "planted", "source": "planted", "split": split, "files": data.inputs("planted"),
             "version": fitting.stage_version("data"),
         }  # fmt: skip
 

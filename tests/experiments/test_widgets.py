@@ -31,7 +31,7 @@ def fresh(fitted, settings: Settings, history, k=10):
     other.network = copy.copy(fitted.network)
     other.network._modules = dict(fitted.network._modules)
     other.network.diffusion = copy.copy(fitted.network.diffusion)
-    other.network.diffusion.config = diffusion
+    other.network.diffusion.config, other.network.diffusion.sampler = diffusion, settings.sampler
     return other.recommend(history=[fitted.catalogue.item_ids[i] for i in history], k=k)
 
 

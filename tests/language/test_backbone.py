@@ -59,6 +59,13 @@ def test_default_tiny_backbone_has_about_a_million_parameters():
     assert len(tokenizer) <= 2048 and all(p.requires_grad for p in model.parameters())
 
 
+@pytest.mark.parametrize(("hidden", "deviation"), [(64, 0.125), (128, 0.02)])
+def test_a_narrow_backbone_starts_from_wider_weights(hidden, deviation):
+    model, _ = tiny_backbone(LanguageConfig(hidden=hidden, heads=2, layers=1, vocabulary=400), ["tea pots"], 0)
+    for layer in ("model.layers.0.self_attn.q_proj.weight", "model.embed_tokens.weight"):
+        assert model.get_parameter(layer).std().item() == pytest.approx(deviation, rel=0.05)
+
+
 def test_frozen_backbone_has_nothing_to_train(checkpoint):
     tiny = LanguageConfig(train="none", hidden=32, heads=2, layers=1, vocabulary=400)
     for model in (tiny_backbone(tiny, ["tea"], 0)[0], load(checkpoint, train="none")[0]):

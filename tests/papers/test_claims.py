@@ -385,6 +385,8 @@ def test_claims_are_counted_where_they_stand(ledger):
     own = ledger[(ledger.paper == "contrec") & ledger["where"].str.contains("Table 4") & (ledger.status == "agrees")]
     assert table.loc["ContRec Table 4", "agrees"] == len(own)
     assert list(table.columns) == [status for status in STATUSES if status in set(ledger.status)]
+    two = ledger.head(2).assign(paper=["deftrec", "contrec"], where=["DeftRec Table 2; DeftRec Table 5", "Sect. 4.2"])
+    assert list(claims.by_place(two).index) == ["ContRec, text", "DeftRec Table 5"]  # of two, the later one
 
 
 def test_claims_are_found_by_words_in_any_order_and_case(ledger):

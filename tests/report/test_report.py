@@ -10,7 +10,7 @@ import pytest
 
 from contrec import cli, paths
 from contrec.artifacts import stale
-from contrec.report import evidence, markup, sections
+from contrec.report import evidence, markup, sections, summary
 from contrec.report import page as report
 
 EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(1)>&amp;'${body}$body"
@@ -236,7 +236,7 @@ def test_a_table_is_read_cell_by_cell():
     verdicts = markup.tables(
         "<table><tr><td>not run</td><td>a/b</td></tr><tr><td>a/b</td><td>above</td></tr></table>", "c"
     )
-    assert '<tr><td><span class="mark none">not run</span></td><td>a/b</td></tr>' in verdicts
+    assert '<tr><td><span class="mark none">not run</span></td><td>a/<wbr>b</td></tr>' in verdicts
     assert '<tr><td>a/<wbr>b</td><td><span class="mark up">above</span></td></tr>' in verdicts
     assert markup.tables("<p>no table</p>", "x") == ""
 
@@ -254,6 +254,57 @@ def test_long_tables_open_at_a_touch():
         source, "c", fold=8
     )
     assert markup.tables(source, "c", fold=9).startswith("<div") and markup.tables(source, "c").startswith("<div")
+
+
+def columns(html: str) -> list[list[str]]:
+    """The head of each table."""
+    return [re.findall(r"<th[^>]*>(.*?)</th>", head) for head in re.findall("<thead>(.*?)</thead>", html)]
+
+
+def test_a_table_wider_than_a_screen_goes_on_below():
+    wide = pd.DataFrame({"model": ["a", "b"], **{f"c{n}": ["word" * 5] * 2 for n in range(9)}})
+    parts = columns(markup.table(wide, "wide"))
+    assert len(parts) == 3 and [part[0] for part in parts] == ["model"] * 3  # 860 px: four words of 20 letters
+    assert [name for part in parts for name in part[1:]] == list(wide)[1:]
+    assert "Table: wide, continued" in markup.table(wide, "wide")
+    numbers = pd.DataFrame({f"n{n}": ["0.1234 [0.1000, 0.1500]"] for n in range(6)})  # they are not broken into lines
+    assert len(columns(markup.table(numbers, "numbers"))) == 2
+    texts = pd.DataFrame({f"t{n}": ["some words that may be broken " * 5] for n in range(6)})
+    assert len(columns(markup.table(texts, "texts"))) == 1
+
+
+def test_what_tells_rows_apart_is_repeated():
+    frame = pd.DataFrame(
+        {"data": ["x", "x"], "metric": ["HR", "NDCG"], **{f"c{n}": ["word" * 6] * 2 for n in range(5)}}
+    )
+    assert [part[:2] for part in columns(markup.table(frame, "t"))] == [["data", "metric"]] * 2
+    parts = columns(markup.table(frame.assign(metric="HR"), "t"))
+    assert [part[0] for part in parts] == ["row"] * 2 and "metric" not in parts[1]
+
+
+def test_headline_tables_are_open_and_all_others_folded(real):
+    opened = re.sub("<details.*?</details>", "", real, flags=re.S)
+    assert '<div class="scroll"' not in opened.replace(part(opened, "headline"), "")
+    assert '<div class="scroll"' in part(opened, "headline") and real.count('<div class="scroll"') > 40
+
+
+def test_the_first_screen_answers(real):
+    said = re.search('<div class="answer">(.*?)</div>', real)[1]
+    assert said == "".join(f"<p>{markup.text(line)}</p>" for line in summary.answer()) and said.count("<p>") == 2
+
+
+def test_a_run_on_any_data_has_its_ranking(project):
+    ranking = {"model": ["ease", "contrec"], "recipe": ["", "tuned"], "HR@10": [0.5, 0.25], "NDCG@10": [0.3, 0.2]}
+    ranking = pd.DataFrame({**ranking, "seeds": 1, "seed": 0, "run": "abc"})
+    found = report.Ranked(ranking, {"ease": [f"contrec recommend abc --user={EVIL}"]})
+    page = report.page(project / "nowhere", "my.csv", "tiny", found)
+    assert "In this run on my.csv, EASE ranks best, HR@10 .5000; ContRec (tuned) has .2500." in page
+    own = part(page, "ranked")
+    assert own.index(">ease<") < own.index(">contrec<") and ">0.2500<" in own
+    assert markup.text(f"contrec recommend abc --user={EVIL}") in own and "<script" not in own
+    assert 'id="ranked"' not in report.page(project / "nowhere", "my.csv", "tiny")
+    (line,) = summary.of_run(ranking.iloc[1:], "lastfm")
+    assert line == "In this run on lastfm, ContRec (tuned) ranks best: HR@10 .2500."
 
 
 def test_an_interval_is_drawn_to_scale():

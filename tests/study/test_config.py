@@ -197,3 +197,10 @@ def test_a_file_that_has_changed_is_read_again(tmp_path):
     assert load_split(config) is first
     file.write_text("\n".join(["user,item,timestamp,category", *rows, "u9,i1,99,a"]))
     assert load_split(config).train.n_users == first.train.n_users + 1
+
+
+def test_only_runs_of_a_narrow_backbone_say_how_it_started():
+    from contrec.study.fitting import recommender_key
+
+    assert "first weights" in recommender_key(make(preset="tiny"), 0)
+    assert "first weights" not in recommender_key(make(preset="laptop"), 0)  # recorded runs keep their names

@@ -16,7 +16,7 @@ from contrec.data.training_cases import known_sequences
 from contrec.files import Damaged
 from contrec.recommender import Recommender
 from contrec.study import config as tables
-from contrec.study import evaluating, finished, fitting, lists
+from contrec.study import evaluating, finished, fitting, lists, show
 from contrec.study.config import Config
 
 SMALL = {
@@ -328,3 +328,15 @@ def test_runs_on_other_data_are_not_compared(table, one, monkeypatch):
     monkeypatch.setattr(finished, "_data_of", lambda folder: next(asked))
     with pytest.raises(ValueError, match="needs the same test cases, got lastfm, raw"):
         finished.compare(name, name)
+
+
+def test_a_first_look_says_what_the_whole_evaluation_says(table, one):
+    kept = show.quick_check(one, fitting.fitted(one, 0))
+    whole = dict(evaluating.kept_of(one))
+    assert [name for name, _ in kept] == ["popularity", "itemknn", "user token alone", "contrec"]
+    for name, full in (
+        ("popularity", "popularity"),
+        ("user token alone", "contrec/user-token"),
+        ("contrec", "contrec"),
+    ):
+        np.testing.assert_array_equal(kept[name, 0].ranks, whole[full, 0].ranks)

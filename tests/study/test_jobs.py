@@ -18,9 +18,10 @@ from contrec import paths
 from contrec.files import Damaged
 from contrec.study import jobs, parallel
 
-# A worker: argv are folder, seconds a job, names, and "grow" where b and c are known once a is there
+# A worker: argv are folder, seconds a job, names, "grow" where b and c are known
+# once a is there, and "both" where two begin together
 WORKER = f"""
-import sys
+import os, sys, time
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from contrec.study import jobs
@@ -28,6 +29,9 @@ from test_jobs import Note, plan
 from functools import partial
 jobs.POLL = 0.05
 folder, seconds, names = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3].split(",")
+(folder / (str(os.getpid()) + ".up")).touch()
+while "both" in sys.argv and len(list(folder.glob("*.up"))) < 2:
+    time.sleep(0.02)
 jobs.fill(partial(plan, folder, seconds, names, "grow" in sys.argv))
 """
 
@@ -111,7 +115,7 @@ def test_a_plan_grows_with_what_is_found(tmp_path):
 
 
 def test_workers_of_several_commands_share_a_plan(tmp_path):
-    workers = [start(tmp_path, 0.3, "a,b,c,d,e,f", "grow") for _ in range(2)]
+    workers = [start(tmp_path, 0.3, "a,b,c,d,e,f", "grow", "both") for _ in range(2)]
     assert [w.wait(timeout=120) for w in workers] == [0, 0]
     found = log(tmp_path)
     ended = [name for word, name, _ in found if word == "end"]

@@ -12,6 +12,8 @@ from contrec.experiments.ablation.tables import Kept
 from contrec.recommender import Recommender
 from contrec.study.config import Config
 
+ROUNDING = 1e-6  # scores as near as this are ties: a product of another shape adds its terms in another order
+
 
 def most_moved(kept: Kept, seed: int) -> int:
     """Row of the test case whose target the arms move most: by the ratio of its lowest and its highest place."""
@@ -43,7 +45,8 @@ def with_and_without_bonus(recommender: Recommender, split: Split, case: int) ->
     """Eq. (22) of one target by hand: its cosine, the factor of the text, its score and place, without and with it.
 
     Returns:
-        Rows "pi = 0" and the model's own; columns cosine, factor, score, higher (unseen items that score more), place.
+        Rows "pi = 0" and the model's own; columns cosine, factor, score, higher (unseen items that score more), ties
+        (unseen items with its score, itself included), place = 1 + higher + (ties - 1) / 2.
         The facet that the text names, and how many items have it, stand in ``attrs``.
     """
     one = split.test.select([case])
@@ -57,10 +60,12 @@ def with_and_without_bonus(recommender: Recommender, split: Split, case: int) ->
         own = scores[target]
         left = np.ones(len(scores), bool)
         left[one.history(0)] = False
-        higher = int((scores[left] > own).sum())
+        ties = int((np.abs(scores[left] - own) <= ROUNDING).sum())
+        higher = int((scores[left] > own + ROUNDING).sum())
         factor = 1.0 if name == "pi = 0" else 1 + recommender.config.text_bonus * match[target]
-        rows[name] = {"cosine": plain[target], "factor": factor, "score": own, "higher": higher, "place": 1 + higher}
-    frame = pd.DataFrame(rows).T.astype({"higher": int, "place": int})
+        rows[name] = {"cosine": plain[target], "factor": factor, "score": own, "higher": higher, "ties": ties}
+    frame = pd.DataFrame(rows).T.astype({"higher": int, "ties": int})
+    frame["place"] = 1 + frame.higher + (frame.ties - 1) / 2
     frame.attrs = {"text": recommender.answers.text(known.template[0], known.answer[0]), "items": int(match.sum())}
     return frame
 

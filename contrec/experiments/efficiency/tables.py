@@ -91,24 +91,30 @@ def cost_table(costs: pd.DataFrame, dataset: str, run_dataset: str) -> pd.DataFr
     return shown
 
 
-def findings(costs: pd.DataFrame, catalogue: pd.DataFrame, sampling: pd.DataFrame) -> list[str]:
-    """What the measurements say, in three sentences of their numbers.
-
-    Args:
-        costs, catalogue, sampling: from :func:`batch_cost`, :func:`catalogue_cost` and :func:`sampling_cost`.
-    """
+def of_batch(costs: pd.DataFrame) -> str:
+    """What :func:`batch_cost` has found, in a sentence of its numbers."""
     first, last = (_by_part(costs, inference.LAYOUTS[place]) for place in (0, -1))
-    small, large = catalogue.sort_values("n_items").iloc[[0, -1]].to_dict("records")
-    best, dear = sampling.loc[sampling["HR@10"].idxmax()], sampling.loc[sampling["seconds"].idxmax()]
-    rate = "{0.kind} has {0[HR@10]:.3f} [{0.low:.3f}, {0.high:.3f}] for {0.seconds:.2g} s".format
-    return [
+    return (
         f"The reference layout takes {first['total'] / last['total']:.1f} times as long ({first['total']:.2g} s a "
-        f"batch against {last['total']:.2g} s) for a text that is the same for {costs['same_text'].min():.0%} "
-        f"of the users; the language model is {last['llm'] / last['total']:.0%} of what is left.",
+        f"batch against {last['total']:.2g} s) for a text that is the same for {costs['same_text'].min():.0%} of the "
+        f"users; the language model is {last['llm'] / last['total']:.0%} of what is left."
+    )
+
+
+def of_catalogue(costs: pd.DataFrame) -> str:
+    """What :func:`catalogue_cost` has found, in a sentence of its numbers."""
+    small, large = costs.sort_values("n_items").iloc[[0, -1]].to_dict("records")
+    return (
         f"{large['n_items'] / small['n_items']:g} times the items take {large['seconds'] / small['seconds']:.1f} times "
-        f"the seconds to rank, in {large['MiB']:.0f} MiB where all scores at once are {large['all scores MiB']:.0f}.",
-        f"Of HR@10, {rate(best)}, the best; what costs most, {rate(dear)}.",
-    ]
+        f"the seconds to rank, in {large['MiB']:.0f} MiB where all scores at once are {large['all scores MiB']:.0f}."
+    )
+
+
+def of_sampling(costs: pd.DataFrame) -> str:
+    """What :func:`sampling_cost` has found, in a sentence of its numbers."""
+    best, dear = costs.loc[costs["HR@10"].idxmax()], costs.loc[costs["seconds"].idxmax()]
+    rate = "{0.kind} has {0[HR@10]:.3f} [{0.low:.3f}, {0.high:.3f}] for {0.seconds:.2g} s".format
+    return f"Of HR@10, {rate(best)}, the best; what costs most, {rate(dear)}."
 
 
 def _by_part(costs: pd.DataFrame, layout: str) -> pd.Series:
