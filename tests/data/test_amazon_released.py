@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from contrec import paths
-from contrec.data import DataError, amazon, download, load, split
+from contrec.data import DataError, amazon, download, load, movielens, split
 from contrec.data.archives import Record
 from contrec.data.cases import take
 from contrec.data.sources import SOURCES, Source
@@ -165,3 +166,11 @@ def test_sample_is_read_from_its_columns(folder, monkeypatch):
     interactions, catalogue = load("software", "sample")
     assert interactions.item_ids.tolist() == ["07"] and catalogue.titles == ("item 07",)
     np.testing.assert_array_equal(interactions.rating, [4])
+
+
+def test_movies_are_named_by_their_number(tmp_path):
+    with zipfile.ZipFile(tmp_path / "ml.zip", "w") as archive:
+        archive.writestr("ml-1m/movies.dat", "1::Toy Story (1995)::Animation|Comedy\n20::Up::Drama\n")
+    titles, brands, genres = movielens.read_movies(tmp_path / "ml.zip")
+    assert titles == {"1": "Toy Story (1995)", "20": "Up"} and brands is None
+    assert genres == {"1": ["Animation", "Comedy"], "20": ["Drama"]}
