@@ -153,8 +153,8 @@ def test_the_prompt_counts_in_the_released_language_loss(planted_split):
     assert not torch.isclose(network(batch)["llm"], everything, rtol=0.01)
     skip = len(network.user_model.prefix)
     assert batch.token_weight(skip) == pytest.approx(1) and batch.token_weight() == pytest.approx(1)
-    halves = [batch.shard(i, 2).token_weight(skip) for i in (0, 1)]
-    assert sum(halves) == pytest.approx(2) and halves[0] != 1
+    thirds = [batch.shard(i, 3).token_weight(skip) for i in range(3)]
+    assert sum(thirds) == pytest.approx(3) and thirds[0] != 1
 
 
 def test_titles_end_the_answers_of_the_released_code(planted_split):

@@ -84,7 +84,7 @@ def test_an_arm_differs_from_the_full_model_in_nothing_but_its_settings(model, r
     ],
 )  # fmt: skip
 def test_arms_without_effect_are_left_out_and_said_so(model, recipe, names):
-    full = Config.from_parameters(model, recipe, "laptop")
+    full = Config.from_parameters(model, recipe, "laptop", dataset="software")
     there = {arm.name for arm in arms(full)}
     assert {arm.name for arm in ARMS} - there == names
     assert (RELEASED in {arm.group for arm in arms(full)}) == (recipe != "released")
@@ -94,7 +94,7 @@ def test_arms_without_effect_are_left_out_and_said_so(model, recipe, names):
 
 
 def test_recipe_tuned_takes_the_defects_that_it_can_show():
-    full = Config.from_parameters("deftrec", "tuned", "laptop")
+    full = Config.from_parameters("deftrec", "tuned", "laptop", dataset="software")
     there = {arm.name.removeprefix("released-") for arm in arms(full) if arm.group == RELEASED}
     assert there == {
         "mask_shared", "mask_at_test", "condition_from", "condition_states", "pairing", "lr_schedule", "test_on",

@@ -21,10 +21,6 @@ def world():
     catalogue = make_catalogue(np.array(list("abcde")), {"a": "red tea pot", "b": "kite", "c": "old brass lamp"})
     config = LanguageConfig(hidden=DIM, heads=2, layers=2, vocabulary=420)
     model, tokenizer = tiny_backbone(config, [*catalogue.titles, *FACETS], seed=0)
-    with torch.no_grad():  # with larger weights, attention matters and choices are clear
-        for p in model.parameters():
-            if p.ndim > 1:
-                p.mul_(8)
     prompts = PromptBuilder(tokenizer, catalogue, "Planted", K)
     torch.manual_seed(1)
     user_model = UserModel(model, TokenInjector(DIM, DIM, True), AnswerSet(tokenizer, FACETS), prompts.prefix).eval()
