@@ -59,7 +59,7 @@ def test_test_cases_are_not_looked_at(world):
     world.setattr(search, "evaluate", lambda model, cases: seen.append(cases) or real(model, cases))
     search.search(["puresvd"], trials=1)
     (cases,) = seen
-    assert cases is fitting.load_split(search._config()).validation
+    assert cases is fitting.load_split(search.config()).validation
 
 
 def test_a_changed_journal_is_told(world):
