@@ -20,9 +20,13 @@ EXPECTED_ERRORS = (ValueError, OSError)
 DAMAGED = (EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
 READERS = ("pyarrow", "safetensors")
 OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator")  # of torch, on a GPU and without
-NOTEBOOK_MODULES = (
-    *("matplotlib", "papermill", "nbformat", "nbconvert", "latex2mathml", "jinja2", "ipykernel", "ipykernel_launcher"),
-)
+EXTRAS = {  # extra -> modules that it brings
+    "notebooks": (
+        *("matplotlib", "seaborn", "ipywidgets", "papermill", "nbformat", "nbconvert", "latex2mathml", "jinja2"),
+        *("ipykernel", "ipykernel_launcher"),
+    ),
+    "search": ("optuna",),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,9 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return fail("stopped; finished parts are kept, and the same command goes on from there", 130)
     except ModuleNotFoundError as error:
-        if error.name not in NOTEBOOK_MODULES:
+        extra = next((extra for extra, modules in EXTRAS.items() if error.name in modules), None)
+        if extra is None:
             raise
-        return fail(f"{error.name} is not installed: pip install -c constraints.txt -e '.[notebooks]'")
+        return fail(f"{error.name} is not installed: pip install -c constraints.txt -e '.[{extra}]'")
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -119,8 +119,9 @@ def _reconstruction(options) -> Iterator[Work]:
         inputs, *_ = runs.setup(config, options.inputs)
         own = runs.wanted(config, inputs)
 
-        def record(config=config, inputs=inputs):
-            return [tables.record(config, runs.compare(config, inputs), inputs)]
+        def record(config=config, inputs=inputs, own=own):
+            found = runs.found(own)
+            return [tables.record(config, found, inputs)] if len(found) else []
 
         yield Work("reconstruction", [config], partial(runs.plan_of, own), partial(overview, own), record)
 

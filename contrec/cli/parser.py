@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     known = (
         "planted (default) | planted_shuffled | lastfm | ml1m | ml1m_all | beauty | beauty_positive | games | software"
     )
-    text = f"{known} | planted_shuffled (the planted world's twin) | table (your own, with --path)"
+    text = f"{known} | table (your own, with --path)"
     study.add_argument("--datasets", type=_listed, metavar="NAME,...", help=text)
     _own_file(study, "; trained, evaluated and ranked without notebooks")
     _preset(study)
@@ -209,7 +209,7 @@ def _preset(command: argparse.ArgumentParser) -> None:
 
 
 def _source(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--source", help="raw (default) | released | sample (of software)")
+    command.add_argument("--source", help="raw | released | sample (of software); default: the first there is")
 
 
 def _split(command: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ def reconstruction(
     """The kind of Fig. 1, ContRec: (a) loss against step, (b, c) distortion against rate, (d, e) its worth, (f) codes.
 
     Args:
-        loss: columns model, epoch (the step), seed, loss, as for :func:`loss_curves`.
+        loss: columns model, epoch (the step), seed, loss, as for :func:`contrec.plots.loss_curves`.
         rates: columns decoder, seed, rate_bits, mse, cosine, overlap, HR@10, and used and collisions (NaN where there
             are no codes); an infinite rate is left out.
         truth: columns truth, rate_bits, mse: curves drawn into the panel of the MSE.

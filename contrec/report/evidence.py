@@ -80,7 +80,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Piece:
-    """Output of one cell: the heading and the text above it, whether it is a headline, and its HTML."""
+    """Output of one cell: the heading above it, whether it is a headline, and its HTML."""
 
     heading: str
     headline: bool

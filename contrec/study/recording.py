@@ -58,22 +58,45 @@ def write_results(
     """
     ranks, kept = path.with_suffix(".ranks.parquet"), list(kept)
     _check_rows(path, frame, kept, names)
-    new = {tuple(map(_text, key)) for key, _ in kept}
-    lost = [key for key in _keys(path, ranks, names) if tuple(map(_text, key)) not in new]
+    _refuse_less(path, (key for key, _ in kept), names)
+    rounded = frame.round({"value": 6, "low": 6, "high": 6})
+    writing = {path: lambda part: rounded.to_csv(part, index=False), ranks: lambda part: write_ranks(part, kept, names)}
+    return provenance.write(writing, entry)
+
+
+def write_rows(path: Path, frame: pd.DataFrame, entry: dict, names: Sequence[str], **settings) -> Path:
+    """Write rows that have no ranks behind them, and their provenance, over what was recorded there.
+
+    Args:
+        path: of the CSV.
+        names: columns that say what a row is about.
+        settings: of ``DataFrame.to_csv``.
+
+    Returns:
+        The path of the provenance record.
+
+    Raises:
+        ValueError: if something is recorded there that is not among the rows; nothing is written then.
+    """
+    _refuse_less(path, frame[list(names)].itertuples(index=False, name=None), names)
+    return provenance.write({path: lambda part: frame.to_csv(part, index=False, **settings)}, entry)
+
+
+def _refuse_less(path: Path, keys: Iterable[tuple], names: Sequence[str]) -> None:
+    """Raise ValueError if something is recorded that is not among ``keys``."""
+    new = {tuple(map(_text, key)) for key in keys}
+    lost = [key for key in _keys(path, names) if tuple(map(_text, key)) not in new]
     if lost:
         first = ", ".join(f"{name} {value}" for name, value in zip(names, lost[0], strict=True))
         raise ValueError(
             f"{path} holds {len(lost)} recorded results that are not among those to be written ({first}, ...): "
             "ask for all of them in one command, or remove the file to record less"
         )
-    rounded = frame.round({"value": 6, "low": 6, "high": 6})
-    writing = {path: lambda part: rounded.to_csv(part, index=False), ranks: lambda part: write_ranks(part, kept, names)}
-    return provenance.write(writing, entry)
 
 
-def _keys(path: Path, ranks: Path, names: Sequence[str]) -> list[tuple]:
+def _keys(path: Path, names: Sequence[str]) -> list[tuple]:
     """What is recorded, from the ranks, or from the rows where those cannot be read: both are about to be replaced."""
-    for file, read in ((ranks, pd.read_parquet), (path, pd.read_csv)):
+    for file, read in ((path.with_suffix(".ranks.parquet"), pd.read_parquet), (path, pd.read_csv)):
         with suppress(OSError, ValueError, LookupError):
             return list(read(file)[list(names)].drop_duplicates().itertuples(index=False, name=None))
     return []

@@ -14,7 +14,7 @@ METRIC = "NDCG@10"  # by which the search chooses, on validation users
 WHERE = {"dataset": "lastfm", "source": "released", "preset": "laptop"}  # of the search
 
 # Models in the order of the tables; what "repeat_history" is for are catalogues where people buy again
-MODELS = (
+BASELINES = (
     "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "mf", "lightgcn",
     "gtn", "ltgnn", "gru4rec", "sasrec", "sasrec/bce", "ssd4rec", "dreamrec", "dreamrec/inner", "oracle",
 )  # fmt: skip
@@ -24,8 +24,8 @@ DETERMINISTIC = (
 
 
 def model_order(model: str) -> int:
-    """Where a model stands in tables; one that is not among ``MODELS`` comes after them."""
-    return MODELS.index(model) if model in MODELS else len(MODELS)
+    """Where a model stands in tables; one that is not among ``BASELINES`` comes after them."""
+    return BASELINES.index(model) if model in BASELINES else len(BASELINES)
 
 
 # What stands beside every run

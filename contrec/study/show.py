@@ -106,14 +106,6 @@ def epoch_table(recommender: Recommender) -> pd.DataFrame:
     return pd.DataFrame(recommender.history["phase2"]).set_index("epoch")
 
 
-def channel_variances(recommender: Recommender) -> pd.DataFrame:
-    """Variance of each channel of the item tokens, for ``plots.channel_variance``."""
-    network = recommender.network
-    variance = network.item_tokenizer.channel_variance(network.items).cpu()
-    rows = [("item tokenizer", k + 1, c + 1, float(v)) for k, row in enumerate(variance) for c, v in enumerate(row)]
-    return pd.DataFrame(rows, columns=["model", "encoder", "channel", "variance"])
-
-
 @torch.no_grad()
 def tokenizer_health(recommender: Recommender, seed: int = 0) -> pd.DataFrame:
     """Reconstruction with and without noise, noise level and rate of both tokenizers.

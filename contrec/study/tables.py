@@ -13,7 +13,7 @@ from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.papers.published import published, verdict
 from contrec.study.evaluating import COLUMNS, INSIDE, SEEN
 from contrec.study.recording import read_table
-from contrec.study.settings import MODELS, model_order
+from contrec.study.settings import BASELINES, model_order
 
 METRICS = ("HR@10", "HR@20", "NDCG@10", "NDCG@20")
 # Dataset -> the papers that print a Table 2 row for its files, and their name for it. ContRec's released Beauty files
@@ -222,10 +222,10 @@ def comparison(
 def baselines_in_words(dataset: str, source: str, split: str, metric: str = "HR@10") -> str:
     """How many of a dataset's printed baselines reach more, or less, here than is printed: one sentence."""
     own, table = ranking(_recorded(dataset, source, split)), comparison(dataset, source, split, metric)
-    own = own[(own.metric == metric) & own.model.isin(MODELS)]
+    own = own[(own.metric == metric) & own.model.isin(BASELINES)]
     if "verdict" not in table or not len(own):
         return f"Baselines recorded on {dataset}, {split}: {'not run' if not len(own) else 'none is printed'}."
-    counts = table[table.model.isin(MODELS)].verdict.value_counts()
+    counts = table[table.model.isin(BASELINES)].verdict.value_counts()
     above, below, within, left = (counts.get(word, 0) for word in ("above", "below", "within", "not run"))
     best, (first, *_) = own.loc[own.value.idxmax()], _papers(dataset, split)
     printed = _printed(TABLES[split][first], dataset, metric).get(first)

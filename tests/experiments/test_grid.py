@@ -32,11 +32,11 @@ def world(planted_split, tmp_path, monkeypatch):
 def test_wanted_cells_have_models_and_seeds_once():
     wanted = cells.select()
     assert len(set(wanted)) == len(wanted)
-    assert {c.model for c in wanted} | {"oracle"} == set(cells.MODELS) == set(baselines.REGISTRY)
+    assert {c.model for c in wanted} | {"oracle"} == set(settings.BASELINES) == set(baselines.REGISTRY)
     assert {c.seed for c in wanted if c.model == "ease"} == {0}
     lastfm = [c for c in wanted if c.dataset == "lastfm" and c.split == "leave_one_out" and c.model == "sasrec"]
     assert [c.seed for c in lastfm] == [0, 1, 2]
-    assert set(cells.GUESS) == set(cells.MODELS) and {c.dataset for c in wanted} <= set(settings.SIZES)
+    assert set(cells.GUESS) == set(settings.BASELINES) and {c.dataset for c in wanted} <= set(settings.SIZES)
     with pytest.raises(ValueError, match="dataset must be one of 'lastfm', .*got 'netflix'"):
         cells.select(datasets=["netflix"])
     with pytest.raises(ValueError, match="model must be one of .*; did you mean 'ease'"):

@@ -146,3 +146,15 @@ def test_collapse_and_curves_have_what_the_notebook_shows(frame, config):
     assert set(losses["model"]) == set(study.FAMILIES) and losses.groupby(["model", "seed"]).size().eq(5).all()
     assert (tables.smoothness(config, "truth", 8)["path over fall"] >= 1 - 1e-9).all()
     assert 0 < tables.untouched(config, "truth")["HR@10"] < 1
+
+
+def test_a_record_never_loses_rows_and_reading_trains_nothing(frame, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables.paths, "reproduced", lambda: tmp_path)
+    path = tables.record(config, frame, ["truth"]).with_suffix(".csv")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="recorded results that are not among those to be written .*family vq"):
+        tables.record(config, frame[frame.family != "vq"], ["truth"])
+    assert path.read_bytes() == before
+    monkeypatch.setattr(study.peers, "run", None)  # would fail if it were called
+    own = study.wanted(config, ["truth"], ("vq", "rq"))
+    assert set(study.found(own).family) == {"vq"}  # the others were never made

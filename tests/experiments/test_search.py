@@ -122,3 +122,14 @@ def test_unknown_models_are_told(world):
     with pytest.raises(ValueError, match="model must be one of 'puresvd', 'ease', got 'bert'"):
         search.search(["bert"])
     assert set(evaluating.VERSIONS) <= set(baselines.REGISTRY)
+
+
+def test_a_record_never_loses_what_is_recorded(world, tmp_path):
+    world.setattr(search.paths, "reproduced", lambda: tmp_path)
+    search.search(trials=2)
+    path = search.record(2).with_suffix(".csv")
+    before = path.read_bytes()
+    search.search(["ease"], trials=3)
+    with pytest.raises(ValueError, match="holds 2 recorded results that are not among those to be written .*puresvd"):
+        search.record(3)
+    assert path.read_bytes() == before

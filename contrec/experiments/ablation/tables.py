@@ -53,7 +53,7 @@ def compared(full: Config, kept: Kept, metrics: Sequence[str] = METRICS) -> pd.D
 
     Args:
         full: the full model.
-        kept: from :func:`evaluations` or :func:`recorded`; a model's seeds are averaged user by user. A difference is
+        kept: of ``cells.evaluations`` or ``cells.recorded``; a model's seeds are averaged user by user. A difference is
             taken over the seeds that both have.
 
     Returns:

@@ -21,13 +21,13 @@ from contrec.study import evaluating, jobs
 from contrec.study.config import Config
 from contrec.study.fitting import load_split, store
 from contrec.study.recording import entry_of, write_results
-from contrec.study.settings import DETERMINISTIC, FLOORS, MODELS, SIZES, chosen, model_order
+from contrec.study.settings import BASELINES, DETERMINISTIC, FLOORS, SIZES, chosen, model_order
 
 SEEDS = (0, 1, 2)
 # (dataset, source, split) -> models and seeds that the study's tables want
 _SOME = (*FLOORS, "gru4rec", "sasrec", "dreamrec")
 _CHEAP = tuple(m for m in FLOORS if m != "lightgcn")  # half an hour of one core and more on these
-_ALL = tuple(m for m in MODELS if m not in ("repeat_history", "oracle"))
+_ALL = tuple(m for m in BASELINES if m not in ("repeat_history", "oracle"))
 WANTED: dict[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...]]] = {
     ("lastfm", "released", "leave_one_out"): (_ALL, SEEDS),
     ("software", "released", "leave_one_out"): (("repeat_history", *_ALL), SEEDS),
@@ -101,7 +101,7 @@ def of(config: Config, models: Sequence[str] | None = None) -> list[BaselineCell
         known = config.dataset in WORLDS and config.split != "unseen_users"  # strangers have no known taste
         left_out = set() if known else {"oracle"}
         left_out |= {"repeat_history"} if config.dataset != "software" else set()
-        models = [m for m in MODELS if m not in left_out]
+        models = [m for m in BASELINES if m not in left_out]
     return [
         BaselineCell(config.dataset, config.source, config.split, model, seed, config.preset)
         for model in models
@@ -128,7 +128,7 @@ def select(datasets=None, models=None, seeds=None, splits=None) -> list[Baseline
     if not kept:
         raise ValueError(
             f"no wanted cell has {', '.join(f'{k} in {list(v)}' for k, v in asked.items() if v is not None)}; "
-            f"wanted are datasets {', '.join(dict.fromkeys(c.dataset for c in found))}, models {', '.join(MODELS)}"
+            f"wanted are datasets {', '.join(dict.fromkeys(c.dataset for c in found))}, models {', '.join(BASELINES)}"
         )
     return kept
 

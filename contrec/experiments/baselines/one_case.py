@@ -33,7 +33,7 @@ def lists(
 
     Args:
         case: number of the test case, from 0.
-        models: names in :data:`contrec.study.settings.MODELS`; each is fitted, with the settings of the config's
+        models: names in :data:`contrec.study.settings.BASELINES`; each is fitted, with the settings of the config's
             dataset and preset.
         k: length of the lists.
         seed: of trained models.

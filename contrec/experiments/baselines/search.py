@@ -16,7 +16,6 @@ from pathlib import Path
 import pandas as pd
 
 from contrec import baselines, paths
-from contrec.artifacts import provenance
 from contrec.artifacts.fingerprint import fingerprint
 from contrec.checks import one_of, positive
 from contrec.evaluation import evaluate
@@ -25,7 +24,7 @@ from contrec.study import jobs
 from contrec.study.config import Config
 from contrec.study.evaluating import versions_of
 from contrec.study.fitting import data_key, load_split
-from contrec.study.recording import entry_of
+from contrec.study.recording import entry_of, write_rows
 from contrec.study.settings import METRIC, SPACES, WHERE, recorded
 
 TRIALS = 20
@@ -188,4 +187,4 @@ def record(trials: int = TRIALS) -> Path:
     more, rows = {"spaces": SPACES, "trials": trials}, {"validation": len(load_split(own).validation)}
     entry = entry_of(own, more, seeds=(0,), seconds=float(found.seconds.sum()), rows=rows)
     recorded.cache_clear()
-    return provenance.write({path: lambda part: rounded.to_csv(part, index=False)}, entry)
+    return write_rows(path, rounded, entry, ("model", "trial"))

@@ -124,7 +124,7 @@ def case_study(recommender: Recommender, split: Split, chosen: pd.DataFrame, rul
     """The case that a rule took, with everything that a page shows of it.
 
     Args:
-        chosen: as :func:`chosen_cases` returns it.
+        chosen: as :func:`contrec.experiments.cases.rules.chosen_cases` returns it.
         rule: one of its rows.
     """
     words = f"{chosen.qualifies[rule]}; first: {chosen['taken first'][rule]}"

@@ -184,8 +184,14 @@ def compare(
     """
     runs = wanted(config, inputs, families)
     jobs.fill(plan_of(runs), workers=workers, progress=progress, title="reconstruction")
-    rows = []
-    for run in runs:
-        found = result(config, run.inputs, run.peer, run.seed)
-        rows += [{"inputs": run.inputs, "family": run.peer.family, "seed": run.seed, **row} for row in found.rows]
+    return found(runs)
+
+
+def found(runs: Sequence[Run]) -> pd.DataFrame:
+    """The rows of the finished runs, in the columns of :func:`compare`."""
+    rows = [
+        {"inputs": run.inputs, "family": run.peer.family, "seed": run.seed, **row}
+        for run in runs if run.done
+        for row in result(run.config, run.inputs, run.peer, run.seed).rows
+    ]  # fmt: skip
     return pd.DataFrame(rows)

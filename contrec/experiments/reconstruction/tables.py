@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from contrec import paths
-from contrec.artifacts import provenance
 from contrec.data import planted
 from contrec.evaluation import evaluate
 from contrec.experiments.reconstruction import peers
 from contrec.experiments.reconstruction.runs import RATES, budget, grid, rates, result, test_cases, vectors
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
-from contrec.study.recording import entry_of, read_table
+from contrec.study.recording import entry_of, read_table, write_rows
 from contrec.study.settings import SIZES
 
 CONTINUOUS = ("autoencoder", "vae", "sigma_vae", "diffusion/one-step", "diffusion/sampled")
@@ -124,7 +123,7 @@ def record(config: Config, frame: pd.DataFrame, inputs, seconds: float | None = 
     more = {"inputs": list(inputs), "budget": asdict(budget(config)), "rates": rates(config)}
     rows = {"items": len(load_split(config).catalogue)}
     entry = entry_of(config, more, seconds=seconds, notebook="02_reconstruction", rows=rows)
-    return provenance.write({path: lambda part: frame.to_csv(part, index=False, float_format="%.6g")}, entry)
+    return write_rows(path, frame, entry, ("inputs", "family", "seed"), float_format="%.6g")
 
 
 def untouched(config: Config, inputs: str) -> dict:
@@ -160,7 +159,7 @@ def verdicts(frame: pd.DataFrame, targets) -> pd.DataFrame:
 
 
 def recorded() -> dict[str, pd.DataFrame]:
-    """Every recorded comparison (``data/reproduced/reconstruction``) by its dataset, as :func:`compare` gives it."""
+    """Every recorded comparison (``data/reproduced/reconstruction``) by its dataset, as ``runs.compare`` gives it."""
     found = {}
     for path in sorted((paths.reproduced() / "reconstruction").glob("*.csv")):
         dataset = next(name for name in sorted(SIZES, key=len, reverse=True) if path.stem.startswith(f"{name}_"))

@@ -38,7 +38,7 @@ MEANING = {
 
 
 def ledger() -> pd.DataFrame:
-    """All claims, the gravest first; computed in about two seconds from the printed cells.
+    """All claims, the gravest first, computed from the printed cells.
 
     Returns:
         One row per claim: paper ("contrec" | "deftrec" | "both"), where (table, section), claim (in words), printed
