@@ -156,5 +156,6 @@ def test_a_record_never_loses_rows_and_reading_trains_nothing(frame, config, tmp
         tables.record(config, frame[frame.family != "vq"], ["truth"])
     assert path.read_bytes() == before
     monkeypatch.setattr(study.peers, "run", None)  # would fail if it were called
-    own = study.wanted(config, ["truth"], ("vq", "rq"))
-    assert set(study.found(own).family) == {"vq"}  # the others were never made
+    assert set(study.found(study.wanted(config, ["truth"], ("vq",))).family) == {"vq"}
+    monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / "empty"))
+    assert not len(study.found(study.wanted(config, ["truth"], ("vq",))))
