@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import re
 from collections.abc import Callable, Collection
 from numbers import Integral
 
@@ -88,3 +89,16 @@ def of_kind(name: str, value, kind: type, cure: str) -> None:
     if not isinstance(value, kind):
         got = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
         raise TypeError(f"{name} must be of the kind {kind.__name__}, got {got}: {cure}")
+
+
+def plain_name(what: str, name) -> None:
+    """A name that can stand in files and messages: letters, digits and _ . -, and once a / within.
+
+    Raises:
+        TypeError: if it is no text.
+        ValueError: if it has other characters.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a {what} must be a text, got {name!r}")
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
+        raise ValueError(f"the name of a {what} may have letters, digits, _ . - and one / within, got {name!r}")

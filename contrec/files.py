@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from contrec.checks import DataError
@@ -45,6 +47,26 @@ def sha256(path: str | Path) -> str:
     if time.time() - max(about.st_mtime, about.st_ctime) > _SETTLED:
         _hashes[name] = state, digest
     return digest
+
+
+def text_hash(code) -> str:
+    """SHA-256 of the text of a function or a class; of what was typed into an interpreter, of its compiled form."""
+    try:
+        text = inspect.getsource(code)
+    except (OSError, TypeError):
+        text = repr(_compiled(code))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _compiled(code) -> list:
+    """Instructions, names and constants; of a class those of its functions, of an object those of its class."""
+    if isinstance(code, partial):
+        return [_compiled(code.func), repr(code.args), repr(code.keywords)]
+    if isinstance(code, type):
+        return [(name, _compiled(value)) for name, value in sorted(vars(code).items()) if hasattr(value, "__code__")]
+    if (own := getattr(code, "__code__", None)) is None:
+        return _compiled(type(code))
+    return [own.co_code, own.co_names, [getattr(c, "co_code", c) for c in own.co_consts]]
 
 
 # -- writing -------------------------------------------------------------------------------------------------------

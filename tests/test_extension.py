@@ -9,7 +9,7 @@ import torch
 from contrec import baselines, data, diffusion, evaluation, tokenizers
 from contrec.diffusion import Diffusion, DiffusionConfig, NoiseSchedule, ddim_step, ddpm_step, sample
 from contrec.recommender import Recommender
-from contrec.study import fitting
+from contrec.study import evaluating, fitting
 from contrec.study.config import Config
 
 
@@ -58,7 +58,7 @@ def test_a_data_set_is_one_registration(registries):
     assert set(split.catalogue.answers) == {"slow", "fast"}
     again, _ = data.load("songs", download=False, progress=False, seed=1)
     assert (again.item[:6] == split.train.item[:6]).all() and (data.load("songs", seed=2)[0].item != again.item).any()
-    assert data.inputs("songs") == {} and data.missing("songs") == []  # its text was typed into an interpreter
+    assert set(data.inputs("songs")) == {"load"} and data.missing("songs") == []
     with pytest.raises(ValueError, match="unknown setting 'sed' of data set 'songs'; did you mean 'seed'"):
         data.load("songs", sed=1)
     with pytest.raises(data.DataError, match="dataset 'songs' has no path"):
@@ -108,6 +108,30 @@ def test_what_comes_with_the_package_is_not_replaced(registries):
     for register in (baselines.register, data.register):
         with pytest.raises(TypeError, match="of the kind Callable, got a int"):
             register("x", 3)
+        with pytest.raises(TypeError, match="the name of a .* must be a text, got None"):
+            register(None, own_songs)
+        with pytest.raises(ValueError, match="letters, digits, _ . - and one / within, got 'my/../x'"):
+            register("my/../x", own_songs)
+    with pytest.raises(ValueError, match="data set 'planted' from 'raw' comes with contrec"):
+        data.register("planted", own_songs)
+
+
+def test_a_changed_baseline_is_another_one(registries):
+    """Of the same name, by its text; of what was typed into an interpreter, by what it compiles to."""
+    config, names = Config.from_parameters(), []
+    for sign in ("", "-", "-"):
+        typed: dict = {}
+        exec(f"class Fresh:\n    def score(self, cases):\n        return {sign}self.counts", typed)
+        baselines.register("fresh", typed["Fresh"])
+        names.append(fitting.store().path("baselines", evaluating.baseline_key(config, "fresh")).name)
+    assert names[0] != names[1] == names[2]
+    assert "text" not in evaluating.baseline_key(config, "ease")  # of those that come with it, stages know the source
+
+
+def test_a_baseline_that_is_not_fitted_says_so():
+    for name in ("popularity", "ease", "mf", "oracle"):
+        with pytest.raises(AttributeError, match="is not fitted yet, call fit.split. first"):
+            baselines.make(name).score(data.split(*own_songs()).test)
 
 
 def test_a_metric_is_a_function():

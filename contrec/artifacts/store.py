@@ -141,6 +141,18 @@ def made_from(folder: Path, only: Callable[[str], bool] = lambda name: True) -> 
     return named["key"]
 
 
+def is_there(folder: Path) -> bool:
+    """Whether an artifact is there: its key, and the sizes of its files.
+
+    Raises:
+        Damaged: if a part of it is missing or has another size.
+    """
+    if not os.path.lexists(folder):
+        return False
+    made_from(folder, only=lambda name: False)
+    return True
+
+
 def read_about(folder: Path, name: str = "about.json") -> dict:
     """A JSON file of an artifact, read when its content and the sizes of all others are as they were made.
 

@@ -49,7 +49,8 @@ from contrec.baselines.repeat_history import RepeatHistory
 from contrec.baselines.sasrec import SASRec
 from contrec.baselines.ssd4rec import SSD4Rec
 from contrec.baselines.transitions import Transitions
-from contrec.checks import known_settings, of_kind, one_of, settings_of
+from contrec.checks import known_settings, of_kind, one_of, plain_name, settings_of
+from contrec.files import text_hash
 from contrec.training import LoopConfig
 
 REGISTRY = {
@@ -87,12 +88,21 @@ def register(name: str, maker: Callable) -> None:
 
     Raises:
         ValueError: if a baseline of that name comes with the package.
-        TypeError: if ``maker`` cannot be called.
+        TypeError: if ``maker`` cannot be called, or the name is none.
     """
+    plain_name("baseline", name)
     if name in _OURS:
         raise ValueError(f"baseline {name!r} comes with contrec; register yours under another name")
     of_kind("maker", maker, Callable, "give the class, or a function of settings")
     REGISTRY[name] = maker
+
+
+def text_of(name: str) -> dict[str, str]:
+    """What tells results of a registered baseline from those of another of its name: its text's hash.
+
+    Of those that come with the package, stages know the source.
+    """
+    return {} if name in _OURS else {"text": text_hash(REGISTRY[name])}
 
 
 def make(name: str, **settings):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from contrec.baselines.base import Baseline
 from contrec.data.interactions import Cases, Split, require_split
 from contrec.relations import ease_weights, interaction_matrix
 
 
-class EASE:
+class EASE(Baseline):
     r"""Each item is a ridge regression on all others: P = (X'X + ridge I)^-1, B_ij = -P_ij / P_jj, B_jj = 0.
 
     The inverse is made in place in one float32 m x m array: 54 MB for LastFM's 3,685 items, 1.1 GB for 17,000. A second

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from contrec.baselines.base import Baseline
 from contrec.checks import in_range, positive
 from contrec.data.interactions import Cases, Split, require_split
 from contrec.relations import interaction_matrix, recent_matrix, shrunk_cosine
 
 
-class ItemKNN:
+class ItemKNN(Baseline):
     r"""Cosine between items' user sets, shrunk where few users stand behind it, summed over the history.
 
     s_ij = n_ij / (sqrt(n_i n_j) + shrink), n_ij = train users who took both; score_j = sum_i w_i s_ij

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from contrec import training
+from contrec.baselines.base import Baseline
 from contrec.checks import known_settings, seed_number
 from contrec.data.interactions import Cases, Split
 from contrec.data.splits import require_training
@@ -19,7 +20,7 @@ from contrec.evaluation import evaluate
 from contrec.training import LoopConfig
 
 
-class Learned:
+class Learned(Baseline):
     """A baseline trained by :func:`contrec.training.fit`: the best epoch by NDCG@10 on validation cases is kept.
 
     A subclass gives ``build`` (its module, whose forward pass turns a batch into {"total": loss}), ``batches`` (those

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from contrec.baselines.base import Baseline
 from contrec.checks import known_settings, one_of, settings_of
 from contrec.data.interactions import Cases, Split, require_split
 from contrec.embeddings.lightgcn import LightGCNEmbeddings
 
 
-class LightGCN:
+class LightGCN(Baseline):
     """Inner product or cosine of a user's and the items' propagated vectors (He et al., SIGIR 2020).
 
     The user vector is made from the visible history by one propagation of its items' vectors: the vector learned for a

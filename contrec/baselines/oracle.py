@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from contrec.baselines.base import Baseline
 from contrec.checks import DataError
 from contrec.data import planted
 from contrec.data.interactions import Cases, Split, require_split
 
 
-class Oracle:
+class Oracle(Baseline):
     """Score = true probability of the next item, which only planted data have; see ``PlantedTruth.oracle_scores``."""
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> Oracle:

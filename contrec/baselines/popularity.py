@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from contrec.baselines.base import Baseline
 from contrec.data.interactions import Cases, Split, require_split
 
 
-class Popularity:
+class Popularity(Baseline):
     """Score of an item = number of its train rows (who buys twice counts twice)."""
 
     def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> Popularity:

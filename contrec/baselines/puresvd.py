@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import svds
 
+from contrec.baselines.base import Baseline
 from contrec.checks import positive
 from contrec.data.interactions import Cases, Split, require_split
 from contrec.relations import interaction_matrix
 
 
-class PureSVD:
+class PureSVD(Baseline):
     """X ~ U S V', 0/1 with missing entries as 0; a history's scores are its row times V V'.
 
     Args:

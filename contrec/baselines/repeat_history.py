@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from contrec.baselines.base import Baseline
 from contrec.data.interactions import Cases, Split, require_split
 
 
-class RepeatHistory:
+class RepeatHistory(Baseline):
     """History items, newest first, then either nothing or another model's ranking.
 
     A floor for catalogues where people buy again; meant for ``evaluate(..., exclude_seen=False)``, since with seen

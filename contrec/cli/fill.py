@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from contrec.cli.make import check_ready
 from contrec.cli.text import say, table
+from contrec.files import Damaged
 
 
 @dataclass
@@ -31,6 +33,7 @@ def fill(options) -> int:
     positive("workers", options.workers)
     wanted = list(KINDS[options.kind](options))  # all of them before the first training
     check_ready([config for work in wanted for config in work.configs])
+    damaged = []
     for work in wanted:
         plan = work.plan()
         if options.slurm:
@@ -43,11 +46,16 @@ def fill(options) -> int:
                 plan, workers=options.workers, progress=sys.stderr.isatty(), title=work.title, say=say,
                 seconds=work.seconds,
             )  # fmt: skip
+        except Damaged as error:  # the others do not need it
+            damaged.append(str(error))
         finally:
-            if (shown := work.show()) is not None:
-                say(table(shown))
-            for path in work.record() if options.record else ():
-                say(str(path))
+            with suppress(Damaged):  # it is told below
+                if (shown := work.show()) is not None:
+                    say(table(shown))
+        for path in work.record() if options.record and not damaged else ():
+            say(str(path))
+    if damaged:
+        raise Damaged("; ".join(dict.fromkeys(damaged)))
     return 0
 
 
@@ -73,7 +81,7 @@ def _ablation(options) -> Iterator[Work]:
         options.datasets, options.models, options.recipes, preset=options.preset, source=options.source,
         split=options.split, seeds=options.seeds,
     )  # fmt: skip
-    own = [cell for config in full for cell in cells.of(config, options.arms)]
+    own = cells.of_all(full, options.arms)
     yield Work(
         "ablation", [cell.config for cell in own], partial(cells.plan_of, own), partial(overview, own),
         partial(cells.record, own), cells.estimates,

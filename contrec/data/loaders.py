@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from contrec.checks import DataError, known_settings, of_kind, one_of, settings_of
+from contrec.checks import DataError, known_settings, of_kind, one_of, plain_name, settings_of
+from contrec.files import text_hash
 
 from . import amazon, download, lastfm, movielens, planted, released, table
 from .interactions import Catalogue, Interactions
@@ -47,9 +46,10 @@ def register(name: str, load: Callable, *, source: str = "raw", files=(), beside
 
     Raises:
         ValueError: if that name and source come with the package.
-        TypeError: if ``load`` cannot be called.
+        TypeError: if ``load`` cannot be called, or the name is none.
     """
-    if (name, source) in _OURS:
+    plain_name("data set", name)
+    if (name, source) in _OURS or name in (*planted.WORLDS, "table") and _OURS:
         raise ValueError(f"data set {name!r} from {source!r} comes with contrec; register yours under another name")
     of_kind("load", load, Callable, "give a function that returns interactions and a catalogue")
     LOADERS.setdefault(name, {})[source] = Loader(load, tuple(files), tuple(beside))
@@ -168,7 +168,4 @@ def _text_of(name: str, loader: Loader) -> dict[str, str]:
     """The hash of a registered loader's own text: of those that come with the package, stages know the source."""
     if any(known == name and LOADERS[name].get(source) is loader for known, source in _OURS):
         return {}
-    try:
-        return {"load": hashlib.sha256(inspect.getsource(loader.load).encode()).hexdigest()}
-    except (OSError, TypeError):  # typed into an interpreter
-        return {}
+    return {"load": text_hash(loader.load)}

@@ -140,7 +140,7 @@ def versions_of(name: str) -> dict[str, int]:
 def baseline_key(config: Config, name: str, seed: int = 0) -> dict:
     """What a baseline's result is made from."""
     settings, _ = chosen(name, config.dataset, config.preset)
-    own = {"model": name, "seed": seed, "settings": settings, "versions": versions_of(name)}
+    own = {"model": name, "seed": seed, "settings": settings, "versions": versions_of(name), **baselines.text_of(name)}
     return {"data": data_key(config), **own}
 
 

@@ -32,7 +32,7 @@ class Job(Protocol):
 
     name: str  # fit for a file; of jobs with equal names one is made at a time, the first that is not done
     place: tuple[str, str]  # row and column in an overview: what is run, and on which data
-    done: bool  # whether its result is there
+    done: bool  # whether its result is there; Damaged where it is not as it was made
 
     def make(self) -> None:
         """Make the result, or find it."""
@@ -59,6 +59,11 @@ def take(job: Job) -> bool:
     with claimed(job) as ours:
         if ours:
             job.make()
+            if not job.done:
+                raise Damaged(
+                    f"{' on '.join(job.place)} was made and is not there: a file that it is made from has changed "
+                    "meanwhile; run the same command again"
+                )
     return ours
 
 
@@ -94,8 +99,11 @@ def fill(
         while True:
             left: dict[str, list[Job]] = {}
             for job in plan():
-                if job.name not in damaged and (job.name in left or not job.done):
-                    left.setdefault(job.name, []).append(job)
+                try:
+                    if job.name not in damaged and (job.name in left or not job.done):
+                        left.setdefault(job.name, []).append(job)
+                except Damaged as error:
+                    damaged[job.name] = error
             new = [own[0] for name, own in left.items() if name not in expected]
             expected |= dict(zip((job.name for job in new), seconds(new) if seconds else [1] * len(new), strict=True))
             bar.total = bar.n + sum(expected[name] * len(own) for name, own in left.items())
@@ -140,27 +148,40 @@ def submit(plan: Plan, workers: int, *, title: str, cluster: str = "slurm") -> l
         cluster: "slurm", or submitit's "local" (processes here) and "debug" (this process).
 
     Raises:
-        ValueError: if submitit is not installed.
+        ValueError: if submitit is not installed, or this machine belongs to no such cluster.
     """
     try:
         import submitit
     except ModuleNotFoundError:
         raise ValueError("jobs of SLURM need submitit: pip install 'contrec[slurm]'") from None
     positive("workers", workers)
-    executor = submitit.AutoExecutor(folder=paths.artifacts() / "machines", cluster=cluster)
+    try:
+        executor = submitit.AutoExecutor(folder=paths.artifacts() / "machines", cluster=cluster)
+    except RuntimeError as error:  # no such cluster here
+        raise ValueError(f"jobs cannot be sent to {cluster}: {error}; without --slurm they are made here") from None
     executor.update_parameters(name=f"contrec-{title}", cpus_per_task=1, timeout_min=MINUTES)
     return [executor.submit(fill, plan) for _ in range(workers)]
 
 
 def overview(jobs: Sequence[Job]) -> pd.DataFrame:
     """How many jobs of each kind are done: a row per what is run, a column per data; "not run" for none."""
-    counts: dict[str, dict[str, list[bool]]] = {}
+    counts: dict[str, dict[str, list[str]]] = {}
     for job in jobs:
         row, column = job.place
-        counts.setdefault(column, {}).setdefault(row, []).append(job.done)
-    shown = {
-        column: {row: f"{sum(done)} of {len(done)}" if any(done) else "not run" for row, done in own.items()}
-        for column, own in counts.items()
-    }
+        counts.setdefault(column, {}).setdefault(row, []).append(_state(job))
+    shown = {column: {row: _counted(states) for row, states in own.items()} for column, own in counts.items()}
     order = list(dict.fromkeys(job.place[0] for job in jobs))
     return pd.DataFrame(shown).reindex(order).fillna("-").rename_axis("what").reset_index()
+
+
+def _state(job: Job) -> str:
+    try:
+        return "done" if job.done else "left"
+    except Damaged:
+        return "damaged"
+
+
+def _counted(states: list[str]) -> str:
+    done, broken = states.count("done"), states.count("damaged")
+    text = f"{done} of {len(states)}" if done or broken else "not run"
+    return f"{text}, {broken} damaged" if broken else text

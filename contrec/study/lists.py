@@ -242,17 +242,15 @@ def load(folder: Path, part: str | None, note=None) -> Asked:
     if part is None:
         return Asked(*known, recommender.recommend_cases)
     from contrec.controls import variants
-    from contrec.study.config import Config
     from contrec.study.evaluating import SAMPLES
     from contrec.study.fitting import load_split
 
-    run = read_about(folder, "run.json")
-    config = Config.from_dict(run["config"])
+    run, config = read_about(folder, "run.json"), _data_of(folder, made_from(folder)["data"])
     if note is not None:
         note(f"{part}: made for all {len(known[0])} users at once, and then kept")
     parts = variants(
-        recommender, load_split(config), recommender.sequences, seed=run["seed"], n_samples=SAMPLES[config.preset],
-        name=config.model,
+        recommender, load_split(config), recommender.sequences, seed=run["seed"],
+        n_samples=SAMPLES[run["config"]["preset"]], name=run["config"]["model"],
     )  # fmt: skip
     one_of("part", part, tuple(parts))
     return Asked(*known, partial(_by_score, parts[part], recommender.catalogue))

@@ -351,6 +351,13 @@ def test_the_command_fills_shows_and_records(filled, tmp_path, monkeypatch, caps
     assert re.search("no-mask +1 of 1", said) and "_deftrec_paper_ablation.json" in said
 
 
+def test_a_named_arm_that_no_model_has_is_refused(capsys):
+    assert cli.main("fill ablation --arms point --models contrec --recipes tuned".split()) == 2
+    assert re.search("arm 'point' cannot be run with contrec tuned: .+", capsys.readouterr().err)
+    both = cells.studies(["planted"], ("contrec", "deftrec"), ("paper",))
+    assert {c.full.model for c in cells.of_all(both, ["no-mask"])} == {"contrec", "deftrec"}
+
+
 KILLED = """
 from contrec import data
 from contrec.experiments.ablation import cells

@@ -145,6 +145,13 @@ def test_kept_ranks_give_the_kept_metrics(table, one):
             assert number == pytest.approx(value[model, metric])
 
 
+def test_a_part_is_not_made_from_other_data_than_the_run(table, one, monkeypatch):
+    run = fitting.run_name(one, 0)
+    monkeypatch.setattr(fitting, "data_key", lambda config: {"files": {"changed": "since"}})
+    with pytest.raises(ValueError, match="was made from other data than are here now"):
+        lists.recommend(f"{run}:contrec/mean-history", all=True)
+
+
 def test_unknown_runs_and_models_are_told(table, one):
     run = fitting.run_name(one, 0)
     with pytest.raises(ValueError, match=f"run 'zz' names 0 evaluated runs; known are .*{run} .contrec.(,|$)"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,3 +218,34 @@ def test_calls_of_several_processes_all_end_and_the_first_error_is_raised(tmp_pa
     assert [f.result() for f in futures] == [f"a/{n}" for n in range(5)]
     with pytest.raises(ValueError, match="workers must be"), parallel.processes(0):
         pass
+
+
+def test_what_was_made_and_is_not_there_is_told_and_not_made_again(tmp_path):
+    class Moves(Note):
+        done = False
+
+        def told(self):
+            raise AssertionError
+
+    with pytest.raises(Damaged, match="a on here was made and is not there: a file .* has changed meanwhile"):
+        jobs.fill(lambda: [Moves(tmp_path, "a")])
+    assert [word for word, *_ in log(tmp_path)] == ["begin", "end"]
+
+
+def test_a_damaged_result_is_told_counted_and_costs_no_other(tmp_path):
+    class Broken(Note):
+        @property
+        def done(self):
+            raise Damaged("a is damaged; remove it")
+
+    wanted = [Broken(tmp_path, "a"), Note(tmp_path, "b")]
+    with pytest.raises(Damaged, match="^a is damaged; remove it$"):
+        jobs.fill(lambda: wanted)
+    assert jobs.overview(wanted).here.tolist() == ["0 of 1, 1 damaged", "1 of 1"]
+
+
+def test_a_machine_without_the_cluster_says_so(tmp_path):
+    pytest.importorskip("submitit")
+    if not shutil.which("srun"):
+        with pytest.raises(ValueError, match="jobs cannot be sent to slurm: .*; without --slurm they are made here"):
+            jobs.submit(list, 1, title="notes")

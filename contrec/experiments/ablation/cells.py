@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from contrec import paths
+from contrec.artifacts.store import is_there
 from contrec.evaluation import Evaluation
-from contrec.experiments.ablation.arms import Arm, arms
+from contrec.experiments.ablation.arms import Arm, arms, everything, why_left_out
 from contrec.files import Damaged
 from contrec.study import evaluating, jobs
 from contrec.study.config import Config
@@ -59,7 +60,7 @@ class ArmCell:
 
     @property
     def done(self) -> bool:
-        return self.folder.is_dir()
+        return is_there(self.folder)
 
     def make(self) -> None:
         (evaluating.evaluated if self.shared else evaluating.alone)(self.config, self.seed)
@@ -79,6 +80,22 @@ class ArmCell:
 def of(full: Config, names: Iterable[str] | None = None) -> list[ArmCell]:
     """All arms (or the named ones) of a full model, for the seeds of its config."""
     return [ArmCell(full, arm, seed) for arm in arms(full, names) for seed in full.seeds]
+
+
+def of_all(studies: Sequence[Config], names: Iterable[str] | None = None) -> list[ArmCell]:
+    """The cells of several full models.
+
+    Raises:
+        ValueError: for a named arm that none of them can be run with; it says why.
+    """
+    names = None if names is None else list(names)
+    found = [cell for full in studies for cell in of(full, names)]
+    for name in names or ():
+        if name not in {cell.arm.name for cell in found}:
+            arm = next(arm for arm in everything(studies[0]) if arm.name == name)
+            why = why_left_out(studies[0], arm)
+            raise ValueError(f"arm {name!r} cannot be run with {studies[0].model} {studies[0].recipe}: {why}")
+    return found
 
 
 def studies(

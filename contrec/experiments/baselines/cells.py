@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from contrec import paths
-from contrec.artifacts.store import read_about
+from contrec.artifacts.store import is_there, read_about
 from contrec.checks import one_of
 from contrec.data.planted import WORLDS
 from contrec.evaluation import Evaluation
@@ -80,7 +80,7 @@ class BaselineCell:
 
     @property
     def done(self) -> bool:
-        return self.folder.is_dir()
+        return is_there(self.folder)
 
     def make(self) -> None:
         evaluating.floor(self.config, self.model, self.seed, processes=self.processes)
@@ -141,8 +141,8 @@ def estimates(wanted: Sequence[BaselineCell]) -> list[float]:
     """
     factors: dict[str, list[float]] = {}
     for cell in select():
-        if cell.done:
-            with suppress(Damaged):  # what it took is a guess the less
+        with suppress(Damaged):  # what it took is a guess the less
+            if cell.done:
                 took = read_about(cell.folder)["seconds, with test"]
                 factors.setdefault(cell.model, []).append(took / SIZES[cell.dataset])
     unit = {c.model: float(np.median(factors.get(c.model, [GUESS.get(c.model, UNKNOWN)]))) for c in wanted}
@@ -152,7 +152,7 @@ def estimates(wanted: Sequence[BaselineCell]) -> list[float]:
 def plan_of(wanted: Sequence[BaselineCell]) -> jobs.Plan:
     """The plan of cells for :mod:`contrec.study.jobs`, cheapest first, once their data are there."""
     order = sorted(zip(estimates(wanted), map(model_order, (c.model for c in wanted)), range(len(wanted))))
-    for key in dict.fromkeys((c.dataset, c.source, c.split, c.preset) for c in wanted if not c.done):
+    for key in dict.fromkeys((c.dataset, c.source, c.split, c.preset) for c in wanted):
         load_split(_config(*key))  # fetched and checked by one process
     return partial(list, [wanted[n] for *_, n in order])
 

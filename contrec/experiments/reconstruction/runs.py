@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from contrec.artifacts.stages import stage_version
-from contrec.artifacts.store import load_tensors, save_tensors
+from contrec.artifacts.store import is_there, load_tensors, save_tensors
 from contrec.checks import one_of
 from contrec.data import planted
 from contrec.data.interactions import Cases
@@ -117,7 +117,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        return self.folder.is_dir()
+        return is_there(self.folder)
 
     def make(self) -> None:
         result(self.config, self.inputs, self.peer, self.seed)

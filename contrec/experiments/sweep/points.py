@@ -15,7 +15,7 @@ from pathlib import Path
 
 from contrec.artifacts.fingerprint import fingerprint
 from contrec.artifacts.stages import stage_version
-from contrec.artifacts.store import CHECKPOINTS
+from contrec.artifacts.store import CHECKPOINTS, is_there
 from contrec.checks import one_of
 from contrec.evaluation import evaluate
 from contrec.experiments.sweep import head_only
@@ -139,7 +139,7 @@ class Point:
 
     @property
     def done(self) -> bool:
-        return self.folder.is_dir()
+        return is_there(self.folder)
 
     def make(self) -> None:
         make(self)
