@@ -287,6 +287,7 @@ def test_the_second_weight_begins_when_the_first_curve_is_whole(tmp_path, monkey
     made = []
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
     monkeypatch.setattr(points, "load_split", lambda config: None)
+    monkeypatch.setattr(points, "is_there", lambda folder: folder.is_dir())
     monkeypatch.setattr(points, "make", lambda p: p.folder.mkdir(parents=True) or made.append((p.parameter, p.x)))
     monkeypatch.setattr(points.Point, "metric", lambda p, part: -abs(p.x - 1))
     said, config = [], Config.from_parameters("contrec", "paper", "laptop")
