@@ -24,7 +24,7 @@ from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.evaluation.kept import Evaluation, Metric
 from contrec.evaluation.metrics import METRICS, hit_rate, metric_values, ndcg, target_ranks
 from contrec.evaluation.protocol import Generator, Model, evaluate
-from contrec.evaluation.significance import paired_bootstrap, unpaired_bootstrap
+from contrec.evaluation.significance import paired_bootstrap, rate_interval, unpaired_bootstrap
 
 __all__ = [
     "METRICS",
@@ -38,6 +38,7 @@ __all__ = [
     "metric_values",
     "ndcg",
     "paired_bootstrap",
+    "rate_interval",
     "target_ranks",
     "unpaired_bootstrap",
 ]

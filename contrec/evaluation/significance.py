@@ -10,6 +10,21 @@ from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.evaluation.kept import Evaluation
 
 
+def rate_interval(evaluations: Sequence[Evaluation], metric: str) -> dict:
+    """A metric on one group of users, training seeds averaged user by user.
+
+    Args:
+        evaluations: on the same users, one for each seed.
+        metric: "HR@k" or "NDCG@k".
+
+    Returns:
+        ``value``; ``low`` and ``high``, its 95 % percentile interval over users; ``n_users``.
+    """
+    values = np.mean([e.per_user(metric) for e in evaluations], axis=0)
+    low, high = np.percentile(bootstrap_means(values[:, None]), [2.5, 97.5])
+    return {"value": values.mean(), "low": low, "high": high, "n_users": len(values)}
+
+
 def paired_bootstrap(
     a: Evaluation | Sequence[Evaluation],
     b: Evaluation | Sequence[Evaluation],

@@ -11,8 +11,7 @@ import pandas as pd
 
 from contrec.data.interactions import Split
 from contrec.data.planted import WORLDS
-from contrec.evaluation import Evaluation, paired_bootstrap
-from contrec.evaluation.significance import bootstrap_means
+from contrec.evaluation import Evaluation, paired_bootstrap, rate_interval
 from contrec.study import evaluating, words
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
@@ -130,13 +129,13 @@ def _rates(kept: dict[str, list[Evaluation]]) -> pd.DataFrame:
     without, reading = ARMS
     rows = []
     for model, own in kept.items():
-        values = np.mean([e.per_user(METRIC) for e in own], axis=0)
-        low, high = np.percentile(bootstrap_means(values[:, None]), [2.5, 97.5])
-        row = {"model": model, METRIC: values.mean(), "low": low, "high": high}
+        found = rate_interval(own, METRIC)
+        row = {"model": model, METRIC: found["value"], "low": found["low"], "high": found["high"]}
+        n_users = found["n_users"]
         if model == reading:
             found = paired_bootstrap(own, kept[without], METRIC)
             row["difference"] = found["difference"]
             row["diff_low"], row["diff_high"] = found["low"], found["high"]
-        rows.append({**row, "n_users": len(values)})
+        rows.append({**row, "n_users": n_users})
     order = ["model", METRIC, "low", "high", "difference", "diff_low", "diff_high", "n_users"]
     return pd.DataFrame(rows)[order]

@@ -12,8 +12,7 @@ import pandas as pd
 from contrec import baselines, paths
 from contrec.artifacts import stale
 from contrec.checks import in_range
-from contrec.evaluation import Evaluation, paired_bootstrap, unpaired_bootstrap
-from contrec.evaluation.bootstrap import bootstrap_means
+from contrec.evaluation import Evaluation, paired_bootstrap, rate_interval, unpaired_bootstrap
 from contrec.papers.published import are_counts, published
 from contrec.study import evaluating, words
 from contrec.study.config import TITLES, Config
@@ -96,9 +95,7 @@ def unseen_groups(kept: Kept, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
     for model in _models(kept):
         for group, ending in GROUPS.items():
             for metric in metrics if model + ending in kept else ():
-                values = np.mean([e.per_user(metric) for e in kept[model + ending]], axis=0)
-                low, high = np.percentile(bootstrap_means(values[:, None]), [2.5, 97.5])
-                rows.append((model, group, metric, values.mean(), low, high, len(values)))
+                rows.append((model, group, metric, *rate_interval(kept[model + ending], metric).values()))
     return pd.DataFrame(rows, columns=["model", "group", "metric", "value", "low", "high", "n_users"])
 
 

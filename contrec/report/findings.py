@@ -17,8 +17,8 @@ from contrec.experiments.sweep import tables as sweep
 from contrec.files import replacing
 from contrec.papers import claims
 from contrec.report.evidence import Record, records
-from contrec.report.sections import METRIC, SECTIONS, recorded_splits
-from contrec.report.summary import answer, claims_table, counts, markdown, results_table, verdicts
+from contrec.report.sections import METRIC, SECTIONS, recorded_splits, verdicts
+from contrec.report.summary import answer, claims_table, counts, markdown, results_table
 from contrec.study import tables
 from contrec.study.config import MODELS, Config
 from contrec.study.recording import read_ranks

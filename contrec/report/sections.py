@@ -146,9 +146,13 @@ def chart(key: tuple[str, str, str]) -> str:
 
 def _verdicts(own: Sequence[Record]) -> str:
     caption = "{}: best continuous against best quantized tokenizer, by held-out MSE at equal rate"
-    rates = runs.RATES[""]
-    found = [(r, reconstruction.verdicts(r.frame, r.entry.get("config", {}).get("rates", rates))) for r in own]
-    return "".join(folded(frame, caption.format(r.path.stem + r.note)) for r, frame in found)
+    return "".join(folded(frame, caption.format(r.path.stem + r.note)) for r, frame in verdicts(own))
+
+
+def verdicts(records: Sequence[Record]) -> list[tuple[Record, pd.DataFrame]]:
+    """Each recorded comparison of tokenizers with its verdicts at equal rate."""
+    own, rates = [r for r in records if r.below("reconstruction/*")], runs.RATES[""]
+    return [(r, reconstruction.verdicts(r.frame, r.entry.get("config", {}).get("rates", rates))) for r in own]
 
 
 def _trained(own: Sequence[Record]) -> str:

@@ -11,17 +11,16 @@ from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap
 from contrec.experiments.ablation import cells
 from contrec.experiments.ablation import tables as ablation
-from contrec.experiments.reconstruction import runs
-from contrec.experiments.reconstruction import tables as reconstruction
 from contrec.experiments.sweep import tables as sweep
 from contrec.papers import claims
 from contrec.papers.published import published
 from contrec.plots import theme
-from contrec.report.evidence import Record, records
-from contrec.report.sections import METRIC, label, ranked
+from contrec.report.evidence import records
+from contrec.report.sections import METRIC, label, ranked, verdicts
 from contrec.study import tables
 from contrec.study.config import MODELS, Config
 from contrec.study.recording import read_ranks
+from contrec.study.words import points
 
 LASTFM = ("lastfm", "released", "leave_one_out")
 RUN = "lastfm_released_leave_one_out_laptop_tuned"  # the run that the answer is about
@@ -47,11 +46,11 @@ def answer() -> list[str]:
     first = (
         f"ContRec can recommend well: on LastFM, with a tiny backbone, it finds {rate(own.value)} of the held-out "
         f"items in its first ten (printed: {rate(own.published)}), {says} the best baseline here, {label(best)} with "
-        f"{rate(others.value[best])} ({points(lead)})."
+        f"{rate(others.value[best])} ({in_points(lead)})."
     )
     lost = {words: difference(control, "contrec") for control, words in WITHOUT.items()}
     rates = {words: mean_rate(control) for control, words in WITHOUT.items()}
-    shown = ", ".join(f"{words} has {rate(rates[words])} ({points(lost[words])})" for words in lost)
+    shown = ", ".join(f"{words} has {rate(rates[words])} ({in_points(lost[words])})" for words in lost)
     worse = [words for words, of in lost.items() if of["high"] < 0]
     if worse:
         return [first, f"What is lost where a part is taken away: {shown}; {', '.join(worse)} is worse beyond noise."]
@@ -72,14 +71,14 @@ def of_run(ranking: pd.DataFrame, dataset: str) -> list[str]:
     return [f"In this run on {dataset}, {others}."]
 
 
+def in_points(of: dict) -> str:
+    """A paired difference with its interval."""
+    return points(of["difference"], of["low"], of["high"])
+
+
 def rate(value: float) -> str:
     """A rate as papers print it: ".1143"."""
     return f"{value:.4f}".removeprefix("0")
-
-
-def points(of: dict) -> str:
-    """A difference in percentage points with its 95 % interval: "+1.3 points [-.0, +2.8]"."""
-    return f"{of['difference']:+.1f} points [{of['low']:+.1f}, {of['high']:+.1f}]"
 
 
 @lru_cache(maxsize=1)
@@ -209,13 +208,6 @@ def optima() -> str:
             found += frame[frame.parameter.isin(["rho", "gamma_1"])]["against noise"].tolist()
     inside = f"{sum(says.startswith('inside') for says in found)} of {len(found)} inside noise"
     return stale.shown(inside, any("stale" in says for says in found))
-
-
-def verdicts(found: list[Record]) -> list[tuple[Record, pd.DataFrame]]:
-    """Each recorded comparison of tokenizers with its verdicts at equal rate."""
-    own = [record for record in found if record.below("reconstruction/*")]
-    rates = runs.RATES[""]
-    return [(r, reconstruction.verdicts(r.frame, r.entry.get("config", {}).get("rates", rates))) for r in own]
 
 
 def counts() -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -197,16 +198,22 @@ def results(config: Config, *, progress: bool = False, processes: int = 1) -> pd
     Deterministic floors and the random-backbone control, which is a training of its own, are run for the first seed.
     Columns as in ``data/reproduced``. What is in the store is not run again; ``processes`` as in :func:`fitted`.
     """
-    frames, run = [], {"recipe": config.recipe, "preset": config.preset}
+    frames = []
+    for of, folder, seed in _made(config, progress, processes):
+        run = {"recipe": config.recipe, "preset": config.preset} if "recommender" in made_from(folder) else {}
+        frames.append(rows_of(of, folder, seed, **{"recipe": "", "preset": ""} | run))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _made(config: Config, progress: bool = False, processes: int = 1) -> Iterator[tuple[Config, Path, int]]:
+    """Config, folder and seed of every evaluation that :func:`results` lists, made where it is missing."""
     for name in FLOORS:
         for seed in config.seeds if name == "lightgcn" else config.seeds[:1]:
-            frames.append(rows_of(config, floor(config, name, seed, progress, processes), seed, recipe="", preset=""))
+            yield config, floor(config, name, seed, progress, processes), seed
     for seed in config.seeds:
-        frames.append(rows_of(config, evaluated(config, seed, progress, processes), seed, **run))
+        yield config, evaluated(config, seed, progress, processes), seed
     if config.recommender.language.backbone == "tiny":
-        seed = config.seeds[0]
-        frames.append(rows_of(*random_backbone(config, seed, progress, processes), seed, **run))
-    return pd.concat(frames, ignore_index=True)
+        yield *random_backbone(config, config.seeds[0], progress, processes), config.seeds[0]
 
 
 def random_backbone(config: Config, seed: int, progress: bool = False, processes: int = 1) -> tuple[Config, Path]:
@@ -299,9 +306,4 @@ def record(config: Config, seconds: float | None = None) -> Path:
 
 def kept_of(config: Config) -> list[tuple[tuple[str, int], Evaluation]]:
     """The evaluations of all that :func:`results` lists, by model and seed."""
-    folders = [(floor(config, name, config.seeds[0]), config.seeds[0]) for name in FLOORS]
-    folders += [(floor(config, "lightgcn", seed), seed) for seed in config.seeds[1:]]
-    folders += [(evaluated(config, seed), seed) for seed in config.seeds]
-    if config.recommender.language.backbone == "tiny":
-        folders.append((random_backbone(config, config.seeds[0])[1], config.seeds[0]))
-    return [((name, seed), e) for folder, seed in folders for name, e in kept_evaluations(folder).items()]
+    return [((name, seed), e) for _, folder, seed in _made(config) for name, e in kept_evaluations(folder).items()]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contrec.evaluation import Evaluation, bootstrap, paired_bootstrap, unpaired_bootstrap
+from contrec.evaluation import Evaluation, bootstrap, paired_bootstrap, rate_interval, unpaired_bootstrap
 
 
 def evaluation(hits, user=None, exclude_seen=True):
@@ -137,3 +137,10 @@ def test_unless_told_otherwise_draws_are_as_many_as_said(close):
 def test_what_differs_between_two_sets_of_users_is_told_in_numbers():
     with pytest.raises(ValueError, match="got 2 and 4 users"):
         paired_bootstrap(evaluation([True, False]), evaluation([True] * 4), "HR@10")
+
+
+def test_a_rate_is_the_mean_over_seeds_and_the_plain_bootstrap(close):
+    found = rate_interval(close, "NDCG@10")
+    values = (gains(close[0]) + gains(close[1])) / 200
+    assert found["value"] == pytest.approx(values.mean()) and found["n_users"] == 60
+    assert [found["low"], found["high"]] == pytest.approx(np.percentile(drawn(values, 1000, 0), [2.5, 97.5]))

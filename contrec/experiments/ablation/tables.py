@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from contrec.artifacts import stale
-from contrec.evaluation import Evaluation, paired_bootstrap
-from contrec.evaluation.bootstrap import bootstrap_means
+from contrec.evaluation import Evaluation, paired_bootstrap, rate_interval
 from contrec.experiments.ablation.arms import everything, why_left_out
 from contrec.experiments.ablation.cells import ArmCell, recorded
 from contrec.papers.published import published
@@ -87,9 +86,8 @@ def _against_full(name: str, kept: Kept, metric: str) -> dict:
     empty = ("value", "low", "high", "difference", "diff_low", "diff_high", "p", "seed_sd")
     row = dict.fromkeys(empty[:3], np.nan) | {"n": len(own)} | dict.fromkeys(empty[3:], np.nan)
     if own:
-        values = np.mean([e.per_user(metric) for e in own.values()], axis=0)
-        row["value"] = values.mean()
-        row["low"], row["high"] = np.percentile(bootstrap_means(values[:, None]), [2.5, 97.5])
+        found = rate_interval(list(own.values()), metric)
+        row |= {column: found[column] for column in ("value", "low", "high")}
     row["stale"] = stale.among(own.values())
     both = sorted(own.keys() & whole.keys())
     row["n_paired"] = len(both)
