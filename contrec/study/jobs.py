@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
 
 from contrec import paths
-from contrec.artifacts.store import locked
+from contrec.artifacts.store import is_there, locked
 from contrec.checks import positive
 from contrec.files import Damaged, room
 from contrec.study import parallel
@@ -39,6 +40,20 @@ class Job(Protocol):
 
     def told(self) -> str:
         """What a finished one has found, in a line."""
+
+
+class InStore:
+    """A job whose result is an artifact: its ``folder`` in the store says its name and whether it is there."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder.parent.name}-{self.folder.name}"
+
+    @property
+    def done(self) -> bool:
+        return is_there(self.folder)
 
 
 Plan = Callable[[], Sequence[Job]]

@@ -18,7 +18,7 @@ from contrec.evaluation import Evaluation, evaluate
 from contrec.experiments.sweep import head_only, one_case, points, tables
 from contrec.files import seal, sealed
 from contrec.recommender import Recommender
-from contrec.study import fitting
+from contrec.study import fitting, jobs
 from contrec.study.config import Config
 
 
@@ -287,7 +287,7 @@ def test_the_second_weight_begins_when_the_first_curve_is_whole(tmp_path, monkey
     made = []
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
     monkeypatch.setattr(points, "load_split", lambda config: None)
-    monkeypatch.setattr(points, "is_there", lambda folder: folder.is_dir())
+    monkeypatch.setattr(jobs, "is_there", lambda folder: folder.is_dir())
     monkeypatch.setattr(points, "make", lambda p: p.folder.mkdir(parents=True) or made.append((p.parameter, p.x)))
     monkeypatch.setattr(points.Point, "metric", lambda p, part: -abs(p.x - 1))
     said, config = [], Config.from_parameters("contrec", "paper", "laptop")

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from contrec import paths
-from contrec.artifacts.store import is_there
 from contrec.evaluation import Evaluation
 from contrec.experiments.ablation.arms import Arm, arms, everything, why_left_out
 from contrec.files import Damaged
@@ -27,7 +26,7 @@ GUESS = 900.0  # seconds of a full model on LastFM, one thread; replaced by what
 
 
 @dataclass(frozen=True)
-class ArmCell:
+class ArmCell(jobs.InStore):
     """One arm of one full model, from one seed."""
 
     full: Config
@@ -51,16 +50,8 @@ class ArmCell:
         return store().path("evaluation", whole if self.shared else evaluating.alone_key(self.config, self.seed))
 
     @property
-    def name(self) -> str:
-        return f"evaluation-{self.folder.name}"
-
-    @property
     def place(self) -> tuple[str, str]:
         return self.arm.name, f"{self.full.dataset} {self.full.model} {self.full.recipe}"
-
-    @property
-    def done(self) -> bool:
-        return is_there(self.folder)
 
     def make(self) -> None:
         (evaluating.evaluated if self.shared else evaluating.alone)(self.config, self.seed)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from contrec import paths
-from contrec.artifacts.store import is_there, read_about
+from contrec.artifacts.store import read_about
 from contrec.checks import one_of
 from contrec.data.planted import WORLDS
 from contrec.evaluation import Evaluation
@@ -51,7 +51,7 @@ GUESS = {
 
 
 @dataclass(frozen=True)
-class BaselineCell:
+class BaselineCell(jobs.InStore):
     """One run of one baseline."""
 
     dataset: str
@@ -71,16 +71,8 @@ class BaselineCell:
         return store().path("baselines", evaluating.baseline_key(self.config, self.model, self.seed))
 
     @property
-    def name(self) -> str:
-        return f"baselines-{self.folder.name}"
-
-    @property
     def place(self) -> tuple[str, str]:
         return self.model, f"{self.dataset} {self.split}"
-
-    @property
-    def done(self) -> bool:
-        return is_there(self.folder)
 
     def make(self) -> None:
         evaluating.floor(self.config, self.model, self.seed, processes=self.processes)

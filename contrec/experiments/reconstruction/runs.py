@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from contrec.artifacts.stages import stage_version
-from contrec.artifacts.store import is_there, load_tensors, save_tensors
+from contrec.artifacts.store import load_tensors, save_tensors
 from contrec.checks import one_of
 from contrec.data import planted
 from contrec.data.interactions import Cases
@@ -95,7 +95,7 @@ def run_key(config: Config, inputs: str, peer: Peer, seed: int) -> dict:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(jobs.InStore):
     """One peer on one kind of embeddings from one seed."""
 
     config: Config
@@ -108,16 +108,8 @@ class Run:
         return store().path("reconstruction", run_key(self.config, self.inputs, self.peer, self.seed))
 
     @property
-    def name(self) -> str:
-        return f"reconstruction-{self.folder.name}"
-
-    @property
     def place(self) -> tuple[str, str]:
         return self.peer.family, f"{self.config.dataset} {self.inputs}"
-
-    @property
-    def done(self) -> bool:
-        return is_there(self.folder)
 
     def make(self) -> None:
         result(self.config, self.inputs, self.peer, self.seed)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from contrec.artifacts.fingerprint import fingerprint
 from contrec.artifacts.stages import stage_version
-from contrec.artifacts.store import CHECKPOINTS, is_there
+from contrec.artifacts.store import CHECKPOINTS
 from contrec.checks import one_of
 from contrec.evaluation import evaluate
 from contrec.experiments.sweep import head_only
@@ -105,7 +105,7 @@ def checked(config: Config, parameters: Sequence[str] | None) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Point:
+class Point(jobs.InStore):
     """One value of one parameter with one seed."""
 
     parameter: str
@@ -130,16 +130,8 @@ class Point:
         return store().path("sweep", self.key)
 
     @property
-    def name(self) -> str:
-        return f"sweep-{self.folder.name}"
-
-    @property
     def place(self) -> tuple[str, str]:
         return self.parameter, f"{self.config.dataset} {self.config.model} {self.config.recipe}"
-
-    @property
-    def done(self) -> bool:
-        return is_there(self.folder)
 
     def make(self) -> None:
         make(self)
