@@ -12,6 +12,7 @@ import types
 import zipfile
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -82,12 +83,12 @@ def test_study_runs_the_notebooks_and_says_where(executed, runs, capsys, tmp_pat
 def test_study_trains_several_recipes_and_seeds_first(executed, runs):
     arguments = "study --datasets lastfm,ml1m --recipes paper,tuned --seeds 0,1 --preset laptop"
     assert cli.main(arguments.split()) == 0
-    assert [kwargs["dataset"] for _, _, kwargs in runs.asked] == ["lastfm", "ml1m"]
-    assert runs.asked[0][2] == {
-        **{"dataset": "lastfm", "source": "raw", "split": "leave_one_out", "preset": "laptop"},
-        **{"recipes": ["paper", "tuned"], "seeds": [0, 1], "models": ["contrec"], "progress": True},
-        **{"path": None, "columns": {}, "write": False, "processes": 1},
-    }
+    first, second = [asked[0] for _, asked, _ in runs.asked]
+    about = [(c.dataset, c.source, c.split, c.preset, c.recipe, c.model, c.seeds, c.path, c.columns) for c in first]
+    shared = ("lastfm", "raw", "leave_one_out", "laptop")
+    assert about == [(*shared, recipe, "contrec", (0, 1), None, {}) for recipe in ("paper", "tuned")]
+    assert {c.dataset for c in second} == {"ml1m"}
+    assert runs.asked[0][2] == {"progress": True, "write": False, "processes": 1}
     assert [p["dataset"] for p, _ in executed] == ["lastfm", "ml1m"] and executed[0][0]["recipe"] == "paper"
 
 
@@ -98,7 +99,7 @@ def test_study_trains_with_several_processes_first(executed, runs):
 
 def test_study_without_notebooks(executed, runs):
     assert cli.main(["study", "--no-notebooks"]) == 0
-    assert len(runs.asked) == 1 and runs.asked[0][2]["source"] == "planted" and executed == []
+    assert len(runs.asked) == 1 and [c.source for c in runs.asked[0][1][0]] == ["planted"] and executed == []
 
 
 @pytest.mark.parametrize(
@@ -414,11 +415,12 @@ def test_a_study_ends_with_an_answer(runs, monkeypatch, tmp_path, capsys, rates,
     file = tmp_path / "my.csv"
     rows = [f"-u{u},i{(3 * u + k) % 12},{1600000000 + k},a" for u in range(1, 9) for k in range(6)]
     file.write_text("\n".join(["who,item,timestamp,category", *rows]))
-    runs.train_runs = lambda **asked: (runs.asked.append(asked), results(rates))[1]
+    runs.train_runs = lambda configs, **_: (runs.asked.append(configs), results(rates))[1]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
     assert cli.main(["study", "--path", "my.csv", "--user", "who"]) == 0
-    assert runs.asked[0]["path"] == "my.csv" and runs.asked[0]["columns"] == {"user": "who"}
+    (config,) = runs.asked[0]
+    assert Path(config.path) == file and config.columns == {"user": "who"}
     printed = capsys.readouterr().out
     assert re.search(r"rows +48\n", printed) and re.search(r"users +8\n", printed)  # what was read
     names = [name for name, _ in sorted(rates, key=rates.get, reverse=True)]

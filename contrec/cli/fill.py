@@ -46,13 +46,15 @@ def fill(options) -> int:
                 plan, workers=options.workers, progress=sys.stderr.isatty(), title=work.title, say=say,
                 seconds=work.seconds,
             )  # fmt: skip
+            whole = True
         except Damaged as error:  # the others do not need it
             damaged.append(str(error))
+            whole = False
         finally:
             with suppress(Damaged):  # it is told below
                 if (shown := work.show()) is not None:
                     say(table(shown))
-        for path in work.record() if options.record and not damaged else ():
+        for path in work.record() if options.record and whole else ():
             say(str(path))
     if damaged:
         raise Damaged("; ".join(dict.fromkeys(damaged)))

@@ -42,7 +42,7 @@ def study(options) -> int:
             model, recipe, options.preset, dataset=dataset, source=options.source, split=options.split,
             seeds=options.seeds, path=options.path, columns=columns,
         )
-        for dataset, recipe, model in itertools.product(options.datasets, options.recipes, options.models)
+        for dataset, model, recipe in itertools.product(options.datasets, options.models, options.recipes)
     ]  # fmt: skip
     check_ready(configs)
     if own_file:
@@ -53,30 +53,27 @@ def study(options) -> int:
         require_training(load_split(configs[0]))  # before the floors, too
     failed, several = [], len(options.recipes) * len(options.seeds) * len(options.models) > 1
     for dataset in options.datasets:
-        config, found = next(config for config in configs if config.dataset == dataset), None
+        asked = [config for config in configs if config.dataset == dataset]
+        config, found = asked[0], None
         if several or options.no_notebooks or options.record or own_file or options.processes > 1:
-            found = _train(options, config, columns)  # before the notebooks, which find it
+            found = _train(options, asked)  # before the notebooks, which find it
         stopped = [] if options.no_notebooks or own_file else _notebooks(options, dataset)
         failed += stopped
         if stopped:
             _write_report(dataset, options.preset, config=config)
             continue
-        ranked = _ranked(_train(options, config, columns) if found is None else found, config)
+        ranked = _ranked(_train(options, asked) if found is None else found, config)
         _write_report(dataset, options.preset, ranked, config)
         _answer(ranked, config)
     say(f"\nruns and other artifacts: {paths.artifacts()}; `contrec runs` lists them")
     return fail(f"{len(failed)} failed: {', '.join(str(o.path) for o in failed)}", 1) if failed else 0
 
 
-def _train(options, config, columns: dict[str, str]):
+def _train(options, configs):
     """The results of everything that is asked for on one dataset; what is in the store is not run again."""
     from contrec.study.evaluating import train_runs
 
-    return train_runs(
-        dataset=config.dataset, source=config.source, split=options.split, preset=options.preset,
-        recipes=options.recipes, seeds=options.seeds, models=options.models, progress=True, path=options.path,
-        columns=columns, write=options.record, processes=options.processes,
-    )  # fmt: skip
+    return train_runs(configs, progress=True, write=options.record, processes=options.processes)
 
 
 def _notebooks(options, dataset: str) -> list:

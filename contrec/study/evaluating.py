@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -258,33 +258,25 @@ def run_about(run: str) -> dict:
 
 
 def train_runs(
-    dataset: str, source: str | None, split: str, preset: str, recipes: list[str], seeds: list[int],
-    models: list[str] = ("contrec",), progress: bool = False, path: str | None = None, write: bool = False,
-    processes: int = 1, columns: dict[str, str] | None = None,
-) -> pd.DataFrame:  # fmt: skip
-    """Train and evaluate every combination that is not in the store yet; going on where an earlier call stopped.
+    configs: Iterable[Config], *, progress: bool = False, write: bool = False, processes: int = 1
+) -> pd.DataFrame:
+    """Train and evaluate every config that is not in the store yet; going on where an earlier call stopped.
 
     Args:
-        path, columns: of dataset "table", as :meth:`Config.from_parameters` wants them.
-        write: also write each combination to ``data/reproduced`` (:func:`record`).
+        write: also write each config's results to ``data/reproduced`` (:func:`record`).
         processes: of every training, as in :func:`fitted`.
 
     Raises:
-        Damaged: if something in the store is not as it was made; the other combinations are there then.
+        Damaged: if something in the store is not as it was made; the other configs' results are there then.
     """
     frames, damaged = [], {}
-    for model in models:
-        for recipe in recipes:
-            config = Config.from_parameters(
-                model, recipe, preset, dataset=dataset, source=source, split=split, seeds=seeds, path=path,
-                columns=columns,
-            )  # fmt: skip
-            try:
-                frames.append(results(config, progress=progress, processes=processes))
-                if write:
-                    record(config)
-            except Damaged as error:  # the others do not need it
-                damaged[str(error)] = None
+    for config in configs:
+        try:
+            frames.append(results(config, progress=progress, processes=processes))
+            if write:
+                record(config)
+        except Damaged as error:  # the others do not need it
+            damaged[str(error)] = None
     if damaged:
         raise Damaged("; ".join(damaged))
     return pd.concat(frames).drop_duplicates(subset=[c for c in COLUMNS if c != "revision"])

@@ -54,8 +54,9 @@ def prepare() -> None:
 
 def study():
     from contrec.study import evaluating
+    from contrec.study.config import Config
 
-    rows = evaluating.train_runs("planted", None, "leave_one_out", "tiny", ["paper"], [0], write=True)
+    rows = evaluating.train_runs([Config.from_parameters(recipe="paper")], write=True)
     return rows.to_csv()
 
 

@@ -45,7 +45,7 @@ def table(world):
 
 
 def train(seeds, recipes=("paper",)):
-    return evaluating.train_runs("planted", None, "leave_one_out", "tiny", list(recipes), seeds)
+    return evaluating.train_runs([Config.from_parameters("contrec", recipe, seeds=seeds) for recipe in recipes])
 
 
 @pytest.fixture
@@ -324,7 +324,9 @@ def test_a_damaged_artifact_does_not_stop_the_other_combinations(table, world, m
 
     monkeypatch.setattr(evaluating, "results", results)
     with pytest.raises(Damaged, match="^a file of the paper's$"):
-        evaluating.train_runs("planted", None, "leave_one_out", "tiny", ["paper", "tuned"], [0], ["contrec", "deftrec"])
+        evaluating.train_runs(
+            Config.from_parameters(model, recipe) for model in ("contrec", "deftrec") for recipe in ("paper", "tuned")
+        )
     assert len(made) == 4
 
 
