@@ -12,9 +12,8 @@ from contrec.checks import in_range, known_settings, one_of, positive, settings_
 from contrec.data.cases import take
 from contrec.data.interactions import Cases, Interactions, Split
 from contrec.embeddings.base import Embeddings, Ranker
-from contrec.embeddings.item_relations import ease_relation, neighbour_relation
 from contrec.memory import require_memory
-from contrec.relations import interaction_matrix, recent_matrix
+from contrec.relations import ease_relation, interaction_matrix, neighbour_relation, recent_matrix
 
 LARGEST_EASE = 6000  # items; above, the dense inverse takes minutes on a CPU
 POPULARITY = (0.15, 0.3, 0.6, 1.0, 2.0)  # values of b that "neighbours" tries
@@ -75,7 +74,7 @@ class RelationEmbeddings(Embeddings):
                 cases, since data sets differ (at 256 dimensions ML-1M takes .15, Beauty 1).
             decay: weight of a history item per step back, in (0, 1]. None: 1 for "ease", .7 for "neighbours".
             folds: how often R is computed without a part of the users (user index modulo ``folds``), at least 2.
-            of_relation: settings of :mod:`contrec.embeddings.item_relations`.
+            of_relation: settings of :mod:`contrec.relations`.
 
         Raises:
             ValueError: if a setting is out of range.

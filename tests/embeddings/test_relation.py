@@ -10,9 +10,9 @@ from contrec import data
 from contrec.data.interactions import Cases, Interactions
 from contrec.embeddings import Embeddings, make
 from contrec.embeddings.base import Ranker
-from contrec.embeddings.item_relations import ease_relation, neighbour_relation, tag_matrix
 from contrec.embeddings.relation import POPULARITY, RelationEmbeddings, equal_length, singular_vectors, without_rows
 from contrec.paths import mirror
+from contrec.relations import ease_relation, neighbour_relation, tag_matrix
 
 N_ITEMS, DIM = 40, 16
 
