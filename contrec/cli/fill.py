@@ -111,14 +111,17 @@ def _search(options) -> Iterator[Work]:
     from contrec.checks import positive
     from contrec.experiments.baselines import search
 
-    positive("trials", options.trials)
+    if options.trials is not None:
+        positive("trials", options.trials)
+    for dataset in options.datasets:
+        place = search.place(dataset, options.source, options.split)
 
-    def show():
-        found = search.trials_table(options.models)
-        return found.loc[found.groupby("model", sort=False)[search.METRIC].idxmax()] if len(found) else None
+        def show(place=place):
+            found = search.trials_table([place], options.models)
+            return found.loc[found.groupby("model", sort=False)[search.METRIC].idxmax()] if len(found) else None
 
-    plan = partial(search.plan_of, options.models, options.trials)
-    yield Work("search", [search.config()], plan, show, lambda: [search.record(options.trials)])
+        plan = partial(search.plan_of, [place], options.models, options.trials)
+        yield Work("search", [search.config_of(place)], plan, show, lambda p=place: [search.record(p, options.trials)])
 
 
 def _reconstruction(options) -> Iterator[Work]:

@@ -72,9 +72,13 @@ def parser() -> argparse.ArgumentParser:
     for option in (_preset, _source):
         option(sweep)
 
-    search = _add(kinds, "search", fill.fill, "settings of the baselines, searched on LastFM's validation users")
+    search = _add(kinds, "search", fill.fill, "settings of the baselines, searched on each data set's validation users")
+    _list(search, "--datasets", ["lastfm"], known.replace(" (default)", ""))
+    for option in (_source, _split):
+        option(search)
     search.add_argument("--models", type=_listed, metavar="NAME,...", help="default: all that can be searched")
-    search.add_argument("--trials", type=_whole, default=20, metavar="N", help="of each model, in all; default: 20")
+    trials = "of each model, in all; default: 20, 6 where a training takes minutes"
+    search.add_argument("--trials", type=_whole, metavar="N", help=trials)
 
     reconstruction = _add(kinds, "reconstruction", fill.fill, "tokenizers at equal rates")
     _list(reconstruction, "--datasets", ["planted"], known.replace(" (default)", ""))

@@ -221,7 +221,7 @@ def served(models: Sequence[str], config: Config) -> pd.DataFrame:
         elif name == "oracle":
             inside, outside = "the true taste", "cannot"
         elif name != config.model:
-            model = baselines.make(name, **chosen(name, config.dataset, config.preset)[0])
+            model = baselines.make(name, **chosen(name, config)[0])
             if getattr(model, "users", None) == "learned":
                 inside, outside = "a learned vector", "cannot with it; folded in from the visible history instead"
         rows.append((name, inside, outside))

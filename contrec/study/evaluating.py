@@ -140,7 +140,7 @@ def versions_of(name: str) -> dict[str, int]:
 
 def baseline_key(config: Config, name: str, seed: int = 0) -> dict:
     """What a baseline's result is made from."""
-    settings, _ = chosen(name, config.dataset, config.preset)
+    settings, _ = chosen(name, config)
     own = {"model": name, "seed": seed, "settings": settings, "versions": versions_of(name), **baselines.text_of(name)}
     return {"data": data_key(config), **own}
 
@@ -172,7 +172,7 @@ def fit_baseline(folder: Path, config: dict, name: str, seed: int, progress: boo
         full: folder with the evaluations of the run that had everybody in training, under "unseen_users".
     """
     config, start = Config.from_dict(config), time.perf_counter()
-    split, (settings, source) = load_split(config), chosen(name, config.dataset, config.preset)
+    split, (settings, source) = load_split(config), chosen(name, config)
     model = baselines.make(name, **settings)
     trained = isinstance(model, baselines.Learned)
     main = not trained or is_main()

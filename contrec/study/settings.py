@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 
 import pandas as pd
 
 from contrec import baselines, paths
 from contrec.study.recording import read_table
 
-METRIC = "NDCG@10"  # by which the search chooses, on validation users
-WHERE = {"dataset": "lastfm", "source": "released", "preset": "laptop"}  # of the search
+METRIC = "NDCG@10"  # by which a search chooses, on validation users
+FIRST = ("lastfm", "released", "leave_one_out")  # whose choice holds where a data set was not searched itself
 
 # Models in the order of the tables; what "repeat_history" is for are catalogues where people buy again
 BASELINES = (
@@ -37,12 +38,19 @@ SIZES = {
 }  # fmt: skip
 
 # Model -> setting -> what is tried: a list, or the ends of a range, which is drawn by its logarithm
-_LOSS_AND_SIZE = {"dim": [32, 64, 128], "dropout": [0.1, 0.3, 0.5], "lr": (3e-4, 1e-2), "batch_size": [32, 64, 128]}
+_DECAY = [None, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+_NEXT_ITEM = {
+    "dim": [32, 64, 128, 256], "dropout": [0.1, 0.2, 0.3, 0.5], "lr": (3e-4, 1e-2), "batch_size": [32, 64, 128],
+    "length": [20, 50, 100, 200], "loss": ["softmax", "sampled"], "negatives": [256, 1024],
+    "weight_decay": [0.0, 0.01, 0.1],
+}  # fmt: skip
 SPACES: dict[str, dict] = {
+    "popularity": {"share": (0.02, 1.0)},
     "itemknn": {"shrink": (1.0, 200.0), "neighbours": [None, 20, 50, 100, 200]},
     "itemknn/recency": {"shrink": (1.0, 200.0), "decay": (0.5, 0.99), "last": [10, 20, 50]},
     "transitions": {"shrink": (1.0, 200.0), "knn_weight": (0.01, 10.0), "decay": (0.5, 0.99)},
-    "ease": {"ridge": (5.0, 2000.0)},
+    "ease": {"ridge": (5.0, 5000.0), "decay": _DECAY},
+    "ease/tags": {"ridge": (5.0, 5000.0), "decay": _DECAY, "tag_weight": (0.1, 10.0)},
     "puresvd": {"dim": (4, 512)},
     "lightgcn": {
         "loss": ["bpr", "softmax"], "dim": [64, 128, 256], "layers": [2, 3, 4], "lr": (1e-3, 3e-2),
@@ -57,10 +65,8 @@ SPACES: dict[str, dict] = {
         "dim": [32, 64, 128], "restart": (0.05, 0.9), "l2": (1e-5, 1e-2), "lr": (1e-3, 3e-2),
         "users": ["learned", "history"],
     },
-    "gru4rec": {**_LOSS_AND_SIZE, "hidden": [64, 128, 256], "loss": ["softmax", "sampled"], "length": [20, 50, 100]},
-    "sasrec": {
-        **_LOSS_AND_SIZE, "layers": [1, 2], "heads": [1, 2], "loss": ["softmax", "sampled"], "length": [20, 50, 100],
-    },
+    "gru4rec": {**_NEXT_ITEM, "hidden": [64, 128, 256]},
+    "sasrec": {**_NEXT_ITEM, "layers": [1, 2, 3], "heads": [1, 2, 4]},
     "ssd4rec": {
         "dim": [32, 64, 128], "dropout": [0.2, 0.4, 0.6], "lr": (3e-4, 1e-2), "batch_size": [64, 128, 256],
         "layers": [1, 2], "mask_ratio": [0.0, 0.1, 0.2], "length": [20, 50], "cases_per_user": [2, 4],
@@ -72,22 +78,26 @@ SPACES: dict[str, dict] = {
     },
 }  # fmt: skip
 
-# What another source than the search on LastFM says for a dataset, over what the search says
-_LONG = {"dim": 128, "layers": 2, "heads": 1, "loss": "softmax", "batch_size": 128, "epochs": 100, "patience": 20}
-# NDCG@10 on all validation users of Beauty: .0561 (64-d, one layer, dropout .2, 256 sampled negatives), .0584 (64-d,
-# one layer, dropout .5, softmax), .0608 (128-d, two layers), .0628 (the same with weight decay, half the rate)
-_AMAZON = (
-    {**_LONG, "dropout": 0.5, "length": 50, "lr": 5e-4, "weight_decay": 0.1}, "best of 4 on Beauty's validation users"
-)  # fmt: skip
-# on those of MovieLens-1M with all ratings: .1578 (64-d), .1682 (128-d); length and dropout as published for ML-1M
-_ML1M = ({**_LONG, "dropout": 0.2, "length": 200, "lr": 1e-3}, "best of 2 on ML-1M's validation users")
-# The search had 12 steps in an epoch; batches of 4,096 would make 140 of it, each through the whole graph
-_BIG_GRAPH = ({"batch_size": 49_152}, "search on LastFM, batches in proportion to the rows")
-ELSEWHERE: dict[tuple[str, str], tuple[dict, str]] = {
-    **{("sasrec", dataset): _AMAZON for dataset in ("beauty", "beauty_positive", "games")},
-    ("sasrec", "ml1m_all"): _ML1M,
-    ("lightgcn", "ml1m"): _BIG_GRAPH,
+# Where a training takes minutes a search has fewer trials, each cut short; what it chooses is then trained in full
+TRIALS, FEW = 20, 6
+SHORT = {"epochs": 25, "patience": 4}
+LONG = {"epochs": 100, "patience": 12}
+# What was known of a model before its search, which tries it first. NDCG@10 on all validation users of Beauty was
+# .0561 (64-d, one layer, dropout .2, 256 sampled negatives), .0584 (64-d, one layer, dropout .5, softmax), .0608 (two
+# layers of 128-d), .0628 (the same with weight decay, half the rate); of MovieLens-1M .1578 (64-d), .1682 (128-d)
+_WIDE = {"dim": 128, "layers": 2, "heads": 1, "loss": "softmax", "batch_size": 128}
+KNOWN: dict[tuple[str, str], dict] = {
+    **{
+        ("sasrec", dataset): {**_WIDE, "dropout": 0.5, "length": 50, "lr": 5e-4, "weight_decay": 0.1}
+        for dataset in ("beauty", "beauty_positive", "games")
+    },
+    **{
+        ("sasrec", dataset): {**_WIDE, "dropout": 0.2, "length": 200, "lr": 1e-3, "weight_decay": 0.0}
+        for dataset in ("ml1m", "ml1m_all")
+    },
 }
+# LastFM's search had 12 steps in an epoch; batches of 4,096 would make 140 of it, each through the whole graph
+_BIG_GRAPH = {("lightgcn", "ml1m"): {"batch_size": 49_152}}
 
 # Preset "tiny": how much of a model is trained where nothing but the way matters
 _GRAPH = {"dim": 32, "epochs": 12, "batch_size": 512, "lr": 1e-2}
@@ -100,40 +110,68 @@ TINY: dict[str, dict] = {
 }  # fmt: skip
 
 
+Place = tuple[str, str, str]  # dataset, source and split that a search has run on
+
+
+def place_of(config) -> Place:
+    """Where a config's baselines are searched: those who are left out of training choose nothing."""
+    split = "leave_one_out" if config.split == "unseen_users" else config.split
+    return config.dataset, config.source, split
+
+
+def search_file(place: Place) -> Path:
+    """The recorded trials of a search."""
+    dataset, source, split = place
+    return paths.reproduced() / "search" / f"{dataset}_{source}_{split}.csv"
+
+
 @cache
-def recorded() -> pd.DataFrame:
-    """The recorded trials of the search; empty where nothing was recorded."""
-    path = paths.reproduced() / "search" / f"{WHERE['dataset']}_{WHERE['source']}.csv"
-    return read_table(path) if path.exists() else pd.DataFrame(columns=["model", "settings", METRIC])
+def recorded(place: Place) -> pd.DataFrame:
+    """The recorded trials of a search; empty where nothing was recorded."""
+    path = search_file(place)
+    return read_table(path) if path.exists() else pd.DataFrame(columns=["model", "trial", "settings", METRIC])
 
 
-def chosen(model: str, dataset: str, preset: str = "laptop") -> tuple[dict, str]:
-    """Settings of a baseline for a dataset and where they come from, in a few words.
+def trials_wanted(model: str, dataset: str) -> int:
+    """How many trials a model has on a data set: the same for every model of its kind."""
+    return FEW if trained(model) and SIZES.get(dataset, 1) > 1 else TRIALS
 
-    On preset "tiny" training is cut short; elsewhere the best trial of the recorded search holds, except where a
-    source names settings for the dataset; a model that was not searched has its defaults.
+
+def trained(model: str) -> bool:
+    """Whether a model learns by gradient."""
+    return model not in DETERMINISTIC
+
+
+def chosen(model: str, config) -> tuple[dict, str]:
+    """Settings of a baseline for a config's data and where they come from, in a few words.
+
+    On preset "tiny" training is cut short. Elsewhere the best trial on the data's own validation users holds, else the
+    best on LastFM's; a model that was searched nowhere has its defaults.
     """
     name, _, variant = model.partition("/")
-    if preset == "tiny":
-        return dict(TINY.get(name, {})), "tiny: cut short"
-    trials = recorded()
-    trials = trials[trials.model == (model if model in SPACES else name)]
-    settings, source = {}, "defaults"
-    if len(trials):
-        best = trials.loc[trials[METRIC].idxmax()]
-        says = getattr(baselines.REGISTRY[model], "keywords", {}) if model not in SPACES else {}
-        settings = {k: v for k, v in json.loads(best.settings).items() if k not in says}  # the loss of "sasrec/bce"
-        source = f"search on LastFM, trial {best.trial} of {len(trials)}"
-    if model == name and (name, dataset) in ELSEWHERE:
-        own, source = ELSEWHERE[name, dataset]
-        settings = settings | own
-    return settings, source
+    if config.preset == "tiny":
+        return dict(TINY.get(model, TINY.get(name, {}))), "tiny: cut short"
+    own, searched = place_of(config), model if model in SPACES else name
+    for place, where in ((own, "its own validation users"), (FIRST, "LastFM's validation users")):
+        trials = recorded(place)
+        trials = trials[trials.model == searched]
+        if len(trials):
+            best = trials.loc[trials[METRIC].idxmax()]
+            says = getattr(baselines.REGISTRY[model], "keywords", {}) if model not in SPACES else {}
+            settings = {k: v for k, v in json.loads(best.settings).items() if k not in says}  # the loss of "sasrec/bce"
+            source = f"{where}, trial {best.trial} of {len(trials)}"
+            break
+    else:
+        settings, source = {}, "defaults"
+    if searched in SPACES and trained(searched) and SIZES.get(config.dataset, 1) > 1:
+        settings = settings | LONG
+    return settings | _BIG_GRAPH.get((name, config.dataset), {}), source
 
 
-def chosen_table(models, dataset: str, preset: str = "laptop") -> pd.DataFrame:
-    """Model, its settings on a dataset in words, and their source."""
+def chosen_table(models, config) -> pd.DataFrame:
+    """Model, its settings on a config's data in words, and their source."""
     rows = []
     for model in models:
-        settings, source = chosen(model, dataset, preset)
+        settings, source = chosen(model, config)
         rows.append((model, ", ".join(f"{k} {v}" for k, v in settings.items()) or "-", source))
     return pd.DataFrame(rows, columns=["model", "settings", "source"])

@@ -9,6 +9,7 @@ from contrec.checks import DataError
 from contrec.data.interactions import Cases
 from contrec.evaluation import evaluate
 from contrec.study import settings
+from contrec.study.config import Config
 from tests.baselines.test_floors import make_split
 
 ALL = [name for name in REGISTRY if name != "oracle"]
@@ -16,7 +17,7 @@ LEARNED = [name for name in ALL if isinstance(make(name), baselines.Learned)]
 
 
 def small(name):
-    own, _ = settings.chosen(name, "planted", "tiny")
+    own, _ = settings.chosen(name, Config.from_parameters())
     short = {"epochs": 2} if name in LEARNED or name == "lightgcn" else {}
     return make(name, **own | ({"dim": 8} if "dim" in own else {}) | short)
 
@@ -85,7 +86,7 @@ def test_item_numbers_mean_nothing(name):
     rng = np.random.default_rng(1)
     rows = [(rng.integers(40) + np.arange(9)) % 40 for _ in range(200)]
     names = rng.permutation(40)
-    chosen, _ = settings.chosen(name, "planted", "tiny")
+    chosen, _ = settings.chosen(name, Config.from_parameters())
     value = []
     for own in (rows, [names[s] for s in rows]):
         made = make_split(own, 40, hold=2)

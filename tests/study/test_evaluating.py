@@ -241,7 +241,7 @@ def test_kept_lists_are_read_without_the_model(table, one, monkeypatch):
 
 
 def test_a_baseline_that_learns_is_fitted_once_more_and_no_oftener(world, one, monkeypatch):
-    settings, _ = evaluating.chosen("mf", one.dataset, one.preset)
+    settings, _ = evaluating.chosen("mf", one)
     monkeypatch.setattr(evaluating, "chosen", lambda *_: (settings | {"epochs": 2}, "a test"))
     run = evaluating.floor(one, "mf").name
     first = lists.load(*lists.find(run))

@@ -183,7 +183,7 @@ def record(wanted: Sequence[BaselineCell]) -> list[Path]:
         path = paths.reproduced() / f"{'_'.join((*key, 'baselines'))}.csv"
         made = [read_about(c.folder) for c in own]
         entry = entry_of(
-            _config(*key), {"settings": {c.model: chosen(c.model, c.dataset)[0] for c in own}},
+            _config(*key), {"settings": {c.model: chosen(c.model, c.config)[0] for c in own}},
             seeds=sorted({c.seed for c in own}), seconds=sum(a["seconds, with test"] for a in made),
             device=" and ".join(sorted({a["device"] for a in made})),
         )  # fmt: skip

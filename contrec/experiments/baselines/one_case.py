@@ -46,7 +46,7 @@ def lists(
     one = split.test.select([case])
     target, places, shown = int(one.target[0]), {}, {}
     for name in models:
-        fitted = baselines.make(name, **chosen(name, config.dataset, config.preset)[0]).fit(split, seed=seed)
+        fitted = baselines.make(name, **chosen(name, config)[0]).fit(split, seed=seed)
         scores = np.array(fitted.score(one), dtype=np.float64)[0]
         scores[one.history(0)] = -np.inf
         first = np.argsort(-scores, kind="stable")[:k]
