@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -190,11 +190,18 @@ def _study(model: str, place: Place):
 
 
 def _finished(model: str, place: Place = FIRST) -> list:
-    import optuna
-
     path = journal(model, place)
     if not path.exists():
         return []
+    about = path.stat()
+    return _read(model, place, path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)  # a plan asks every trial of every search whether it is done
+def _read(model: str, place: Place, path: Path, size: int, changed: int) -> list:
+    """The finished trials of a journal in a state of its file."""
+    import optuna
+
     found = _study(model, place).get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     for trial in found:
         if trial.user_attrs.get("seal", _seal(trial, trial.value)) != _seal(trial, trial.value):
