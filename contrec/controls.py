@@ -53,7 +53,8 @@ def variants(
         "" (the recipe's own estimate), "/point", "/one-sample", "/mean-of-<n>" (other answers of the same diffusion),
         "/no-text-bonus" (pi = 0),
         "/permuted-condition" (condition and text of another user),
-        "/direct-head" (a head without diffusion, trained on the same frozen conditions),
+        "/direct-head" (a head without diffusion, trained on the same frozen conditions; not after a refit, where no
+        validation case is left that chooses its epoch),
         "/user-token" (the user's base vector alone: no LLM, no diffusion),
         "/mean-history" (mean of the history's item vectors).
     """
@@ -70,10 +71,11 @@ def variants(
         f"/mean-of-{n_samples}": (preference(known, "mean", n_samples=n_samples), known.facet),
         "/no-text-bonus": (own, None),
         "/permuted-condition": (preference(other), other.facet),
-        "/direct-head": (direct_head(recommender, split, seed=seed)(known), known.facet),
         "/user-token": (known.users, None),
         "/mean-history": (mean_history(recommender, cases), None),
     }
+    if len(split.validation):
+        made["/direct-head"] = direct_head(recommender, split, seed=seed)(known), known.facet
     return {name + suffix: Variant(recommender, rows, y, facet) for suffix, (y, facet) in made.items()}
 
 

@@ -85,13 +85,21 @@ class Recommender(Askable, Shown):
         if "network" not in self.__dict__:
             return told
         weights = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
-        values = [epoch["validation"] for epoch in self.history["phase2"]]
-        of_training = {"epochs": len(values), "best validation NDCG@10": max(values, default=None)}
+        values = [epoch["validation"] for epoch in self.history["phase2"] if "validation" in epoch]
+        of_training = {"epochs": len(self.history["phase2"]), "best validation NDCG@10": max(values, default=None)}
         return told | {"seed": self.seed, "trained weights": weights} | of_training
+
+    @property
+    def epochs(self) -> int:
+        """For how many epochs of phase 2 the kept weights were trained."""
+        return training.chosen_epochs(self.history["phase2"], self.config.training)
 
     # -- fitting ---------------------------------------------------------------------------------------------------
 
-    def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False, folder: Path | None = None):
+    def fit(
+        self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False, epochs: int | None = None,
+        folder: Path | None = None,
+    ):  # fmt: skip
         """Phase 1: tokenizers; phase 2: language model and diffusion with the tokenizers frozen (Algorithm 1, ContRec).
 
         Tokenizers that are trained jointly (DeftRec) have no phase 1.
@@ -100,6 +108,8 @@ class Recommender(Askable, Shown):
             split: only ``split.train`` reaches a parameter; validation cases choose the epoch.
             embeddings: base embeddings; None fits them as ``config.inputs`` says.
             seed: of everything random.
+            epochs: of a refit: how many epochs of phase 2 validation has chosen before (``epochs`` of the model fitted
+                then); None: validation chooses.
             folder: checkpoints of every epoch; the same call on the same folder goes on where it stopped.
 
         Raises:
@@ -107,7 +117,7 @@ class Recommender(Askable, Shown):
             DataError: if there is too little to train on, or the base embeddings do not fit.
             ValueError: if the seed is none, or a loss becomes NaN.
         """
-        require_training(split)
+        require_training(split, epochs)
         self.seed = seed = seed_number(seed)
         if embeddings is not None and not (hasattr(embeddings, "items") and hasattr(embeddings, "users")):
             got = type(embeddings).__name__
@@ -143,6 +153,7 @@ class Recommender(Askable, Shown):
             self._validate,
             self.config.training,
             seed=seed,
+            epochs=epochs,
             folder=folder,
             progress=progress,
         )

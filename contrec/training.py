@@ -157,6 +157,7 @@ def fit(
     config: LoopConfig,
     *,
     seed: int,
+    epochs: int | None = None,
     folder: Path | None = None,
     progress: bool = False,
     name: str = "phase 2",
@@ -169,12 +170,16 @@ def fit(
             ``batch.shard(index, count)``, of which the module returns losses whose mean over processes is the batch's.
             Batches without ``shard`` are trained whole by each, and all end with the weights of the main process.
         validate: the figure to maximise, called after each epoch with the module in evaluation mode.
+        epochs: how many of the config's epochs are trained, as a validation has chosen before (:func:`chosen_epochs`):
+            the rate falls as it fell there, nothing is validated and the last weights are kept. None: validation
+            chooses.
         folder: keeps a checkpoint of every epoch's end; a folder with one is resumed, by any number of processes.
         progress: a bar with an estimate of what is left.
         name: of the bar.
 
     Returns:
-        One dict per epoch: mean losses, "validation", "seconds", "best" (whether it was the best so far).
+        One dict per epoch: mean losses, "validation" (not with ``epochs``), "seconds", "best" (whether it was the best
+        so far).
 
     Raises:
         ValueError: if a loss, a weight or the validation figure is NaN or infinite; no checkpoint holds that epoch.
@@ -199,8 +204,8 @@ def fit(
         total=config.epochs, initial=len(state.history), desc=name, unit="epoch", unit_scale=True, mininterval=0.5,
         disable=not (progress and accelerator.is_main_process),
     )  # fmt: skip
-    for epoch in range(len(state.history) + 1, config.epochs + 1):
-        if epoch - 1 - state.best_epoch >= config.patience and state.best_epoch:
+    for epoch in range(len(state.history) + 1, min(config.epochs, epochs or config.epochs) + 1):
+        if epochs is None and state.best_epoch and epoch - 1 - state.best_epoch >= config.patience:
             break
         start, where = time.perf_counter(), f"{name}, epoch {epoch}"
         with torch.random.fork_rng():
@@ -212,21 +217,21 @@ def fit(
         for of, weight in parameters.items():
             if not weight.isfinite().all():
                 finite(f"an entry of {of}", math.nan, where)
-        # one figure for all processes, lest rounding makes one of them stop alone
-        try:
-            figure = validate()
-        except ValueError as error:  # NaN among the scores of weights that are huge
-            raise ValueError(f"{where}, validation: {error}") from error
-        value = torch.tensor(figure, dtype=torch.float64, device=accelerator.device)
-        value = finite("the validation figure", float(accelerator.reduce(value, "mean")), where)
-        better = value > state.best_value
-        state.history.append(
-            {"epoch": epoch, **sums, "validation": value, "seconds": time.perf_counter() - start, "best": better}
-        )
+        better, shown = True, {}
+        if epochs is None:
+            # one figure for all processes, lest rounding makes one of them stop alone
+            try:
+                figure = validate()
+            except ValueError as error:  # NaN among the scores of weights that are huge
+                raise ValueError(f"{where}, validation: {error}") from error
+            value = torch.tensor(figure, dtype=torch.float64, device=accelerator.device)
+            value = finite("the validation figure", float(accelerator.reduce(value, "mean")), where)
+            better, shown = value > state.best_value, {"validation": value}
+        state.history.append({"epoch": epoch, **sums, **shown, "seconds": time.perf_counter() - start, "best": better})
         state.save(better, write=accelerator.is_main_process)
         accelerator.wait_for_everyone()
         bar.update(epoch - bar.n)  # whole again, after steps of one over their number
-        bar.set_postfix({"validation": f"{value:.4f}", "loss": f"{sums['total']:.3f}"})
+        bar.set_postfix({**{k: f"{v:.4f}" for k, v in shown.items()}, "loss": f"{sums['total']:.3f}"})
     bar.total = bar.n  # stopped early is done as well
     bar.close()
     if config.test_on == "best":
@@ -237,6 +242,15 @@ def fit(
     accelerator.wait_for_everyone()  # the caller may remove the folder
     module.eval()
     return state.history
+
+
+def chosen_epochs(history: list[dict], config: LoopConfig) -> int:
+    """How many epochs the kept weights were trained for: what a refit repeats.
+
+    Args:
+        history: what :func:`fit` has returned for ``config``.
+    """
+    return len(history) if config.test_on == "last" else max(row["epoch"] for row in history if row["best"])
 
 
 def _accelerator(device: torch.device):
@@ -323,13 +337,14 @@ class Checkpoint:
                 if f"{key}/{name}" in moments
             }
         best = max(self.history, key=lambda row: (row["best"], row["epoch"]))
-        self.best_value, self.best_epoch = best["validation"], best["epoch"]
+        self.best_value, self.best_epoch = best.get("validation", -math.inf), best["epoch"]
 
     def save(self, better: bool, write: bool = True) -> None:
         """Keep this epoch: the folder ``last`` is replaced as a whole, never half-written."""
         weights = trainable_state(self.module)
         if better:
-            self.best_value, self.best_epoch, self._best = self.history[-1]["validation"], len(self.history), weights
+            self.best_value = self.history[-1].get("validation", -math.inf)
+            self.best_epoch, self._best = len(self.history), weights
         if self.folder is not None and write:
             with room(self.folder):
                 self._write(weights, better)

@@ -52,22 +52,24 @@ class Learned(Baseline):
         raise NotImplementedError
 
     def fit(
-        self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False, folder: Path | None = None
-    ) -> Learned:
-        """Train on ``split.train``.
+        self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False, epochs: int | None = None,
+        folder: Path | None = None,
+    ) -> Learned:  # fmt: skip
+        """Train on ``split.train``; ``epochs`` says afterwards for how long.
 
         Args:
             split: the validation cases only choose the epoch.
             embeddings: not needed.
             seed: of weights, batches, dropout and negatives.
             progress: bars with an estimate of what is left.
+            epochs: of a refit, as validation has chosen before; None: validation chooses.
             folder: keeps checkpoints; a stopped run goes on from there to the same result.
 
         Raises:
             DataError: if there is too little to train on.
             ValueError: if the seed is none, or a loss becomes NaN.
         """
-        require_training(split)
+        require_training(split, epochs)
         seed = seed_number(seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng():
@@ -81,8 +83,10 @@ class Learned(Baseline):
             lambda: evaluate(self, validation).metrics()["NDCG@10"],
             self.loop,
             seed=seed,
+            epochs=epochs,
             folder=folder,
             progress=progress,
             name=type(self).__name__,
         )
+        self.epochs = training.chosen_epochs(self.history, self.loop)
         return self

@@ -31,17 +31,24 @@ class LightGCN(Baseline):
     def __init__(self, loss: str = "bpr", score_by: str | None = None, dim: int = 256, **settings):
         one_of("loss", loss, ("bpr", "softmax"))
         one_of("score_by", score_by, (None, "inner", "cosine"))
-        known = settings_of(LightGCNEmbeddings.fit, "split", "seed", "progress", "standardise")
+        known = settings_of(LightGCNEmbeddings.fit, "split", "seed", "progress", "standardise", "refit_epochs")
         known_settings("LightGCN", settings, known)
         self.loss, self.settings = loss, {"dim": dim, **settings}
         self.score_by = score_by or {"bpr": "inner", "softmax": "cosine"}[loss]
 
-    def fit(self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False) -> LightGCN:
-        """Train on ``split.train``, stop by NDCG@10 on the validation cases; ``embeddings`` are not needed."""
+    def fit(
+        self, split: Split, *, embeddings=None, seed: int = 0, progress: bool = False, epochs: int | None = None
+    ) -> LightGCN:
+        """Train on ``split.train``, stop by NDCG@10 on the validation cases; ``embeddings`` are not needed.
+
+        Args:
+            epochs: of a refit, as in :meth:`contrec.baselines.learned.Learned.fit`.
+        """
         require_split(split)
         self.embeddings = LightGCNEmbeddings.fit(
-            split, seed=seed, progress=progress, loss=self.loss, standardise=False, **self.settings
+            split, seed=seed, progress=progress, loss=self.loss, standardise=False, refit_epochs=epochs, **self.settings
         )
+        self.epochs = self.embeddings.settings["chosen_epochs"]
         return self
 
     def score(self, cases: Cases) -> np.ndarray:

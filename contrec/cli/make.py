@@ -40,7 +40,7 @@ def study(options) -> int:
     configs = [
         Config.from_parameters(
             model, recipe, options.preset, dataset=dataset, source=options.source, split=options.split,
-            seeds=options.seeds, path=options.path, columns=columns,
+            refit=options.refit, seeds=options.seeds, path=options.path, columns=columns,
         )
         for dataset, model, recipe in itertools.product(options.datasets, options.models, options.recipes)
     ]  # fmt: skip
@@ -55,9 +55,9 @@ def study(options) -> int:
     for dataset in options.datasets:
         asked = [config for config in configs if config.dataset == dataset]
         config, found = asked[0], None
-        if several or options.no_notebooks or options.record or own_file or options.processes > 1:
+        if several or options.no_notebooks or options.refit or options.record or own_file or options.processes > 1:
             found = _train(options, asked)  # before the notebooks, which find it
-        stopped = [] if options.no_notebooks or own_file else _notebooks(options, dataset)
+        stopped = [] if options.no_notebooks or options.refit or own_file else _notebooks(options, dataset)
         failed += stopped
         if stopped:
             _write_report(dataset, options.preset, config=config)
@@ -163,7 +163,7 @@ def _answer(found, config) -> None:
     from contrec.study.lists import keep_lists
 
     shown = table(found.ranking.drop(columns="run"))
-    say(f"\n{config.dataset}, {config.source}, {config.split}: every model, best first\n{shown}")
+    say(f"\n{config.dataset}, {config.source}, {config.protocol}: every model, best first\n{shown}")
     for name, commands in found.asks.items():
         keep_lists(commands[0].split()[2], hint)
         say(f"\nrecommendations of {name}:")

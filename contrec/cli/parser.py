@@ -36,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
     _list(study, "--models", ["contrec"], "contrec | deftrec")
     _source(study)
     _split(study)
+    refit = "train again on train and validation rows, for the epochs that validation chose; without notebooks"
+    study.add_argument("--refit", action="store_true", help=refit)
     study.add_argument("--processes", type=_whole, default=1, metavar="N", help="training processes (GPUs); default: 1")
     workers = "notebooks at a time; above 1 one thread each; default: 1"
     study.add_argument("--workers", type=_whole, default=1, metavar="N", help=workers)
@@ -49,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("--datasets", "--models"):
         baselines.add_argument(name, type=_listed, metavar="NAME,...", help="default: all that are wanted")
     baselines.add_argument("--seeds", type=_wholes, metavar="N,...", help="default: all that are wanted")
-    baselines.add_argument("--split", help="leave_one_out | time_point | unseen_users; default: all that are wanted")
+    baselines.add_argument("--split", help="leave_one_out | leave_one_out_refit | time_point | ...; default: all")
     processes = "of each training (GPUs, or cores); default: 1"
     baselines.add_argument("--processes", type=_whole, default=1, metavar="N", help=processes)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from contrec.checks import DataError, of_kind, one_of
+from contrec.checks import DataError, of_kind, one_of, positive
 
 from .cases import SHORTEST, cases_at, cases_inside, leave_one_out, offsets, take, target_counts, time_point
 from .facets import with_facets
@@ -26,6 +26,7 @@ def split(
     quantiles=(0.9, 0.95),
     min_facet_items: int = 5,
     share: float = SHARE,
+    refit: bool = False,
 ) -> Split:
     """Split interactions; parameters may see ``split.train`` only, a history is everything before its target.
 
@@ -36,6 +37,8 @@ def split(
         quantiles: ends of train and validation, for "time_point".
         min_facet_items: see :func:`contrec.data.facets.with_facets`.
         share: of the users that "unseen_users" holds out, 0 < share < 1.
+        refit: the validation rows are train rows as well, and no validation case is left: for models that are trained
+            again, for as many epochs as a validation has chosen before.
 
     Raises:
         TypeError: if interactions or catalogue are something else.
@@ -54,11 +57,14 @@ def split(
         )
     if protocol == "unseen_users":
         settings = {"train_cases": train_cases, "max_cases": max_cases, "min_facet_items": min_facet_items}
+        settings["refit"] = refit
         return unseen_users(interactions, catalogue, share, **settings)
     if protocol == "leave_one_out":
         parts = leave_one_out(interactions)
     else:
         parts = time_point(interactions, quantiles)
+    if refit:
+        parts = np.sort(np.concatenate(parts[:2])), parts[1][:0], parts[2]
     train = take(interactions, parts[0])
     validation, test = (cases_at(interactions, rows) for rows in parts[1:])
     counts = _counts(interactions, train, parts, validation, test)
@@ -109,14 +115,20 @@ def unseen_users(
     return replace(rest, test=test, seen_users=rest.test, protocol="unseen_users", counts=counts)
 
 
-def require_training(split: Split) -> None:
+def require_training(split: Split, epochs: int | None = None) -> None:
     """The check of every model that learns by gradient, before anything is trained: is there enough to learn from?
+
+    Args:
+        epochs: how long is trained; None: as long as validation cases choose.
 
     Raises:
         TypeError: if it is no split.
-        DataError: without two items, a training case or a validation case.
+        ValueError: if ``epochs`` is no positive whole number.
+        DataError: without two items, a training case or something that chooses the epoch.
     """
     require_split(split)
+    if epochs is not None:
+        positive("epochs", epochs)
     train, rows = split.train, np.bincount(split.train.user, minlength=split.n_users)
     items = np.bincount(np.unique(train.user * split.n_items + train.item) // split.n_items, minlength=len(rows))
     by_time = split.protocol == "time_point"
@@ -126,10 +138,10 @@ def require_training(split: Split) -> None:
         problem = f"no user has a training case: the longest train history has {rows.max(initial=0)} rows"
         place = "before the cut in time" if by_time else f"and 2 more that are held out: {SHORTEST + 2} in all"
         cure = f"one user at least needs {SHORTEST} rows, of 2 different items, {place}"
-    elif not len(split.validation):
+    elif not len(split.validation) and epochs is None:
         problem = "there is no validation case, which chooses the epoch"
         rows = "a row in the validation's span of time and one before it" if by_time else "3 rows, 2 of them held out"
-        cure = f"one user at least needs {rows}"
+        cure = f"one user at least needs {rows}; to refit, say for how many epochs: fit(split, epochs=...)"
     else:
         return
     raise DataError(

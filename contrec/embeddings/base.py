@@ -57,6 +57,10 @@ class Embeddings:
         """
         raise NotImplementedError
 
+    def chosen(self) -> dict:
+        """Settings of ``fit`` by which a refit repeats what validation cases have chosen; {} where they chose none."""
+        return {}
+
     def tensors(self) -> dict[str, Tensor]:
         """Everything that ``users`` and ``items`` need besides the settings."""
         raise NotImplementedError

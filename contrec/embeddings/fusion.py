@@ -57,6 +57,9 @@ class FusedEmbeddings(Embeddings):
             raise ValueError(f"text_dim must be at most {widest} ({widths}), got {text_dim}")
         return cls(graph, words, principal_axes(words.items, split.train.item, text_dim), {"text_dim": text_dim})
 
+    def chosen(self) -> dict:
+        return {name: part.chosen() for name, part in self.parts.items()}
+
     def users(self, cases: Cases, held_out: bool = False) -> Tensor:
         """Float32, shape (B, d_lightgcn + text_dim)."""
         return torch.cat([self._half(name, cases, held_out) for name in ("lightgcn", "text")], dim=1)

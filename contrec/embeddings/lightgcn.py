@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from contrec import training
-from contrec.checks import in_range, one_of, positive
+from contrec.checks import DataError, in_range, one_of, positive
 from contrec.data.interactions import Cases, Split
 from contrec.embeddings.base import Embeddings, Ranker
 from contrec.relations import interaction_matrix
@@ -48,6 +48,7 @@ class LightGCNEmbeddings(Embeddings):
         patience: int = 16,
         standardise: bool = True,
         propagate: bool = True,
+        refit_epochs: int | None = None,
     ) -> LightGCNEmbeddings:
         """Train on ``split.train``; the validation cases choose the epoch by NDCG@10 of the inductive user vectors.
 
@@ -64,9 +65,11 @@ class LightGCNEmbeddings(Embeddings):
             patience: epochs without a better validation value before stopping.
             standardise: scale each dimension to unit variance over the train items; False keeps trained lengths.
             propagate: False keeps the vectors of layer 0, as both released codes do.
+            refit_epochs: how many epochs are trained, as validation has chosen before; None: validation chooses.
 
         Raises:
             ValueError: if a setting is out of range.
+            DataError: if there is neither a validation case nor ``refit_epochs``.
         """
         one_of("loss", loss, ("bpr", "softmax"))
         for name, value in (("dim", dim), ("layers", layers), ("negatives", negatives), ("batch_size", batch_size)):
@@ -77,6 +80,11 @@ class LightGCNEmbeddings(Embeddings):
         for name, value in (("temperature", temperature), ("lr", lr)):
             if not value > 0:
                 raise ValueError(f"{name} must be greater than 0, got {value}")
+        if refit_epochs is None and not len(split.validation):
+            raise DataError(
+                f"{split.train.name}: no validation case chooses LightGCN's epoch; a refit gives refit_epochs, the "
+                "epochs chosen on the split without refit"
+            )
         matrix = interaction_matrix(split.train)
         degrees = torch.from_numpy(np.maximum(np.asarray(matrix.sum(0)).ravel(), 1).astype(np.float32))
         network = Graph(matrix, dim, layers, seed, loss, temperature, weight_decay)
@@ -91,7 +99,9 @@ class LightGCNEmbeddings(Embeddings):
             return Ranker(cls(items, degrees, {}), cosine=loss == "softmax").quality(split.validation, seed=seed)
 
         loop = training.LoopConfig(epochs=epochs, batch_size=batch_size, lr=lr, patience=patience)
-        training.fit(network, batches, quality, loop, seed=seed, progress=progress, name="LightGCN")
+        done = training.fit(
+            network, batches, quality, loop, seed=seed, epochs=refit_epochs, progress=progress, name="LightGCN"
+        )
         with torch.no_grad():
             kept = network.vectors()[1].clone()
             if not propagate:
@@ -102,6 +112,7 @@ class LightGCNEmbeddings(Embeddings):
             "dim": dim, "layers": layers, "loss": loss, "temperature": temperature, "negatives": negatives,
             "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "epochs": epochs, "patience": patience,
             "standardise": standardise, "propagate": propagate, "seed": seed,
+            "chosen_epochs": training.chosen_epochs(done, loop),
         }  # fmt: skip
         return cls(kept, degrees, settings)
 
@@ -111,6 +122,9 @@ class LightGCNEmbeddings(Embeddings):
         length = np.maximum(np.diff(history.indptr), 1).astype(np.float32)
         rows = self.items / self.degrees.sqrt()[:, None]
         return torch.from_numpy((history @ rows.numpy()) / np.sqrt(length)[:, None])
+
+    def chosen(self) -> dict:
+        return {"refit_epochs": self.settings["chosen_epochs"]}
 
     def tensors(self) -> dict[str, Tensor]:
         return {"items": self.items, "degrees": self.degrees}

@@ -19,6 +19,7 @@ from contrec.tokenizers import TokenizerConfig
 from contrec.training import TrainingConfig
 
 MODELS = ("contrec", "deftrec")
+REFIT = "_refit"  # how the protocol of a refit ends
 TITLES = {"contrec": "ContRec", "deftrec": "DeftRec"}
 NAMES = {
     "planted": "Planted", "planted_shuffled": "Planted",
@@ -194,6 +195,7 @@ class Config:
     recommender: RecommenderConfig
     path: str | None = None  # of dataset "table", absolute
     columns: dict[str, str] = dataclasses.field(default_factory=dict)  # of that file, as far as they were named
+    refit: bool = False  # trained again on train and validation rows, for the epochs that validation chose without
 
     @classmethod
     def from_dict(cls, kept: dict) -> Config:
@@ -203,14 +205,15 @@ class Config:
     @classmethod
     def from_parameters(
         cls, model: str = "contrec", recipe: str = "tuned", preset: str = "tiny", *, dataset: str = "planted",
-        source: str | None = None, split: str = "leave_one_out", seeds=(0,), path: str | None = None,
-        columns: dict[str, str | None] | None = None, **settings,
+        source: str | None = None, split: str = "leave_one_out", refit: bool = False, seeds=(0,),
+        path: str | None = None, columns: dict[str, str | None] | None = None, **settings,
     ) -> Config:  # fmt: skip
         """The checked config of a notebook's parameters.
 
         Args:
             model, recipe, preset: see the tables of this module.
             dataset, source, split: see :func:`contrec.data.load` and :func:`contrec.data.split`.
+            refit: everything is chosen without, then trained again on train and validation rows.
             seeds: one training run each.
             path: file of dataset "table"; a relative one starts in the folder that is worked in.
             columns: how its columns are called, by ``ROLES`` and ``BESIDE`` of :mod:`contrec.data.table`; None: found
@@ -242,12 +245,18 @@ class Config:
         chosen |= {_place(name): value for name, value in settings.items() if value is not None}
         return cls(
             model, recipe, preset, dataset, source, split, numbers, apply(RecommenderConfig(), chosen), path, columns,
+            bool(refit),
         )  # fmt: skip
 
     @property
     def name(self) -> str:
         """Recipe, with the model before it where that is not ContRec: how files of results are called."""
         return self.recipe if self.model == "contrec" else f"{self.model}_{self.recipe}"
+
+    @property
+    def protocol(self) -> str:
+        """The split as rows of results name it: a refit has rows of its own, "leave_one_out_refit"."""
+        return self.split + REFIT * self.refit
 
     @property
     def label(self) -> str:

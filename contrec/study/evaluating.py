@@ -21,10 +21,10 @@ from contrec.data.unseen import numbers_in
 from contrec.evaluation import Evaluation, evaluate
 from contrec.files import Damaged, write_json
 from contrec.study.config import Config
-from contrec.study.fitting import data_key, fitted, load_split, run_name, store
+from contrec.study.fitting import before_refit, data_key, fitted, load_split, run_name, store
 from contrec.study.processes import is_main, make_together
 from contrec.study.recording import entry_of, write_results
-from contrec.study.settings import FLOORS, chosen
+from contrec.study.settings import FLOORS, chosen, trained
 
 # Stages that a baseline's result depends on, besides "baselines" and the data
 _GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baselines")
@@ -159,28 +159,44 @@ def floor(config: Config, name: str, seed: int = 0, progress: bool = False, proc
     full = floor(whole(config), name, seed, progress, processes) if config.split == "unseen_users" else None
     key = baseline_key(config, name, seed)
     arguments = {"config": asdict(config), "name": name, "seed": seed, "progress": progress}
+    arguments["epochs"] = None
+    if config.refit and trained(name):
+        arguments["epochs"] = _epochs(floor(before_refit(config), name, seed, progress, processes))
     arguments["full"] = None if full is None else str(full)
     if processes > 1 and isinstance(baselines.make(name), baselines.Learned) and not store().has("baselines", key):
         make_together("baselines", key, "contrec.study.evaluating:fit_baseline", arguments, processes)
     return store().get_or_make("baselines", key, partial(fit_baseline, **arguments), resume=True)
 
 
-def fit_baseline(folder: Path, config: dict, name: str, seed: int, progress: bool, full: str | None) -> None:
+def _epochs(folder: Path) -> int | None:
+    """How many epochs validation has chosen for a baseline; None where it knows no epochs."""
+    about = read_about(folder)
+    if "chosen epochs" not in about:
+        raise Damaged(f"{folder} was made before refits were and does not say its epochs; remove it: it is made anew")
+    return about["chosen epochs"]
+
+
+def fit_baseline(
+    folder: Path, config: dict, name: str, seed: int, progress: bool, epochs: int | None, full: str | None
+) -> None:
     """Fit and evaluate a baseline and write the artifact; of several processes all train and the main one writes.
 
     Args:
+        epochs: of a refit.
         full: folder with the evaluations of the run that had everybody in training, under "unseen_users".
     """
     config, start = Config.from_dict(config), time.perf_counter()
     split, (settings, source) = load_split(config), chosen(name, config)
     model = baselines.make(name, **settings)
-    trained = isinstance(model, baselines.Learned)
-    main = not trained or is_main()
-    model.fit(split, seed=seed, progress=progress and main, **({"folder": folder / CHECKPOINTS} if trained else {}))
+    resumes = isinstance(model, baselines.Learned)
+    main = not resumes or is_main()
+    more = {"folder": folder / CHECKPOINTS} if resumes else {}
+    more |= {"epochs": epochs} if epochs is not None else {}
+    model.fit(split, seed=seed, progress=progress and main, **more)
     if not main:
         return
     about = {"settings": settings, "source": source, "seconds": time.perf_counter() - start}
-    about["epochs"] = len(getattr(model, "history", []))
+    about |= {"epochs": len(getattr(model, "history", [])), "chosen epochs": getattr(model, "epochs", None)}
     about["device"] = provenance.device_name(getattr(model, "device", "cpu"))
     kept = {name: evaluate(model, split.test, train=split.train)}
     if split.counts["repeated_targets"] > REPEATS * len(split.test):
@@ -241,7 +257,7 @@ def rows_of(config: Config, folder: Path, seed: int, recipe: str, preset: str) -
     made = (run_about(run) if "recommender" in key else read_about(folder))["revision"]
     frame = pd.read_csv(folder / "results.csv")
     return frame.assign(
-        dataset=config.dataset, source=config.source, split=config.split, recipe=recipe, preset=preset, seed=seed,
+        dataset=config.dataset, source=config.source, split=config.protocol, recipe=recipe, preset=preset, seed=seed,
         run=frame["run"].fillna(run) if "run" in frame else run,
         revision=None if made["commit"] is None else made["commit"][:12],
     )[COLUMNS]  # fmt: skip
@@ -290,7 +306,7 @@ def record(config: Config, seconds: float | None = None) -> Path:
     Returns:
         The CSV; beside it lie ``<stem>.ranks.parquet`` (model, seed, user, rank, ties) and ``<stem>.json``.
     """
-    stem = "_".join((config.dataset, config.source, config.split, config.preset, config.name))
+    stem = "_".join((config.dataset, config.source, config.protocol, config.preset, config.name))
     path = paths.reproduced() / f"{stem}.csv"
     write_results(path, results(config), kept_of(config), entry_of(config, seconds=seconds))
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -34,20 +34,27 @@ def data_key(config: Config) -> dict:
     files = config.inputs()
     names = {"dataset": config.dataset, "source": config.source, "split": config.split}
     columns = {role: Path(name).name if role == "items" else name for role, name in config.columns.items()}
-    return {**names, "files": files, "version": stage_version("data"), **({"columns": columns} if columns else {})}
+    more = {"columns": columns} if columns else {}
+    more |= {"refit": True} if config.refit else {}
+    return {**names, "files": files, "version": stage_version("data"), **more}
 
 
 @cache
-def _split(dataset: str, source: str, protocol: str, own_file: str, states: tuple):
+def _split(dataset: str, source: str, protocol: str, refit: bool, own_file: str, states: tuple):
     interactions, catalogue = data.load(dataset, source, **json.loads(own_file))
-    return data.split(interactions, catalogue, protocol)
+    return data.split(interactions, catalogue, protocol, refit=refit)
 
 
 def load_split(config: Config) -> data.Split:
     """The split of a config, made once per process, and again when a file or a loader of one's own has changed."""
     states = tuple((os.stat(file).st_mtime_ns, os.stat(file).st_size) for file in config.own_files.values())
     states = (*states, data.loaders.LOADERS[config.dataset][config.source])
-    return _split(config.dataset, config.source, config.split, json.dumps(config.own_file), states)
+    return _split(config.dataset, config.source, config.split, config.refit, json.dumps(config.own_file), states)
+
+
+def before_refit(config: Config) -> Config:
+    """The study whose validation chooses what a refit repeats."""
+    return replace(config, refit=False)
 
 
 def embeddings_key(config: Config, seed: int) -> dict:
@@ -61,7 +68,10 @@ def base_embeddings(config: Config, seed: int, progress: bool = False) -> embedd
     inner = config.recommender
 
     def make(folder: Path) -> None:
-        made = embeddings.make(inner.inputs, load_split(config), seed=seed, progress=progress, **inner.embeddings)
+        settings = inner.embeddings
+        if config.refit:
+            settings = settings | base_embeddings(before_refit(config), seed, progress).chosen()
+        made = embeddings.make(inner.inputs, load_split(config), seed=seed, progress=progress, **settings)
         tensors, settings = made.state()
         save_tensors(folder / "embeddings.safetensors", tensors, settings)
 
@@ -96,17 +106,18 @@ def fitted(config: Config, seed: int, progress: bool = False, processes: int = 1
             to rounding, except that each process drops out others.
     """
     positive("processes", processes)
+    epochs = fitted(before_refit(config), seed, progress, processes).epochs if config.refit else None
     key = recommender_key(config, seed)
     if processes > 1 and not store().has("recommender", key):
         base_embeddings(config, seed, progress)  # made by one process, with all threads
-        arguments = {"config": asdict(config), "seed": seed, "progress": progress}
+        arguments = {"config": asdict(config), "seed": seed, "progress": progress, "epochs": epochs}
         make_together("recommender", key, "contrec.study.fitting:train", arguments, processes)
-    make = partial(train, config=asdict(config), seed=seed, progress=progress)
+    make = partial(train, config=asdict(config), seed=seed, progress=progress, epochs=epochs)
     folder = store().get_or_make("recommender", key, make, resume=True)
     return Recommender.load(folder / "model")
 
 
-def train(folder: Path, config: dict, seed: int, progress: bool) -> None:
+def train(folder: Path, config: dict, seed: int, progress: bool, epochs: int | None = None) -> None:
     """Train and write the artifact; of several processes all train and the main one writes."""
     from accelerate import PartialState
 
@@ -114,7 +125,7 @@ def train(folder: Path, config: dict, seed: int, progress: bool) -> None:
     recommender = Recommender(config.recommender)
     recommender.fit(
         load_split(config), embeddings=base_embeddings(config, seed, progress and main), seed=seed,
-        progress=progress and main, folder=folder / CHECKPOINTS,
+        progress=progress and main, epochs=epochs, folder=folder / CHECKPOINTS,
     )  # fmt: skip
     if not main:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from contrec.files import Damaged
 from contrec.study import evaluating, jobs
 from contrec.study.config import Config
 from contrec.study.fitting import load_split, store
-from contrec.study.recording import entry_of, write_results
-from contrec.study.settings import BASELINES, DETERMINISTIC, FLOORS, SIZES, chosen, model_order
+from contrec.study.recording import entry_of, read_ranks, read_table, write_results
+from contrec.study.settings import BASELINES, DETERMINISTIC, FLOORS, SIZES, model_order
 
 SEEDS = (0, 1, 2)
 # (dataset, source, split) -> models and seeds that the study's tables want
@@ -41,6 +42,10 @@ WANTED: dict[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...]]] = {
     ("ml1m", "released", "leave_one_out"): (_SOME, (0,)),
     ("ml1m_all", "raw", "leave_one_out"): (("popularity", "sasrec"), (0,)),  # what others report SASRec on
 }
+# The same after training on train and validation rows
+REFITTED: dict[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...]]] = {
+    place: wanted for place, wanted in WANTED.items() if place[2] == "leave_one_out"
+}
 UNKNOWN = 60  # of a model that stands in no table here
 # Seconds of one run on LastFM (52,670 rows), one thread; a first guess, replaced by what finished cells have taken
 GUESS = {
@@ -59,12 +64,17 @@ class BaselineCell(jobs.InStore):
     split: str
     model: str
     seed: int
+    refit: bool = False
     preset: str = "laptop"  # "tiny": cut short
     processes: int = 1  # of a training, on as many GPUs or cores; no part of the result's name
 
     @property
     def config(self) -> Config:
-        return _config(self.dataset, self.source, self.split, self.preset)
+        return _config(self.dataset, self.source, self.split, self.refit, self.preset)
+
+    @property
+    def protocol(self) -> str:
+        return self.config.protocol
 
     @property
     def folder(self) -> Path:
@@ -72,19 +82,24 @@ class BaselineCell(jobs.InStore):
 
     @property
     def place(self) -> tuple[str, str]:
-        return self.model, f"{self.dataset} {self.split}"
+        return self.model, f"{self.dataset} {self.protocol}"
 
     def make(self) -> None:
         evaluating.floor(self.config, self.model, self.seed, processes=self.processes)
 
     def told(self) -> str:
         rate = evaluating.kept_evaluations(self.folder)[self.model].metrics()["HR@10"]
-        return f"{self.dataset} {self.split} {self.model} seed {self.seed}: HR@10 {rate:.4f}"
+        return f"{self.dataset} {self.protocol} {self.model} seed {self.seed}: HR@10 {rate:.4f}"
 
 
 @cache
-def _config(dataset: str, source: str, split: str, preset: str = "laptop") -> Config:
-    return Config.from_parameters(preset=preset, dataset=dataset, source=source, split=split)
+def _config(dataset: str, source: str, split: str, refit: bool = False, preset: str = "laptop") -> Config:
+    return Config.from_parameters(preset=preset, dataset=dataset, source=source, split=split, refit=refit)
+
+
+def _configs(wanted: Sequence[BaselineCell]) -> list[Config]:
+    """The configs of cells, each once; of equal ones there is one object."""
+    return list({id(cell.config): cell.config for cell in wanted}.values())
 
 
 def of(config: Config, models: Sequence[str] | None = None) -> list[BaselineCell]:
@@ -95,24 +110,26 @@ def of(config: Config, models: Sequence[str] | None = None) -> list[BaselineCell
         left_out |= {"repeat_history"} if config.dataset != "software" else set()
         models = [m for m in BASELINES if m not in left_out]
     return [
-        BaselineCell(config.dataset, config.source, config.split, model, seed, config.preset)
+        BaselineCell(config.dataset, config.source, config.split, model, seed, config.refit, config.preset)
         for model in models
         for seed in (config.seeds[:1] if model in DETERMINISTIC else config.seeds)
     ]
 
 
 def select(datasets=None, models=None, seeds=None, splits=None) -> list[BaselineCell]:
-    """The wanted cells, of all or of the named datasets, models, seeds and splits.
+    """The wanted cells, of all or of the named datasets, models, seeds and splits ("leave_one_out_refit": refitted).
 
     Raises:
         ValueError: for a name that nothing wanted has, or if nothing wanted has all of them.
     """
-    found = []
-    for (dataset, source, split), (names, own_seeds) in WANTED.items():
-        for model in names:
-            for seed in own_seeds[:1] if model in DETERMINISTIC else own_seeds:
-                found.append(BaselineCell(dataset, source, split, model, seed))
-    asked = {"dataset": datasets, "model": models, "seed": seeds, "split": splits}
+    found = [
+        BaselineCell(*place, model, seed, refit)
+        for wanted, refit in ((WANTED, False), (REFITTED, True))
+        for place, (names, own_seeds) in wanted.items()
+        for model in names
+        for seed in (own_seeds[:1] if model in DETERMINISTIC else own_seeds)
+    ]
+    asked = {"dataset": datasets, "model": models, "seed": seeds, "protocol": splits}
     for what, names in asked.items():
         for name in names or ():
             one_of(what, name, tuple(dict.fromkeys(getattr(cell, what) for cell in found)))
@@ -144,8 +161,8 @@ def estimates(wanted: Sequence[BaselineCell]) -> list[float]:
 def plan_of(wanted: Sequence[BaselineCell]) -> jobs.Plan:
     """The plan of cells for :mod:`contrec.study.jobs`, cheapest first, once their data are there."""
     order = sorted(zip(estimates(wanted), map(model_order, (c.model for c in wanted)), range(len(wanted))))
-    for key in dict.fromkeys((c.dataset, c.source, c.split, c.preset) for c in wanted):
-        load_split(_config(*key))  # fetched and checked by one process
+    for config in _configs(wanted):
+        load_split(config)  # fetched and checked by one process
     return partial(list, [wanted[n] for *_, n in order])
 
 
@@ -174,18 +191,39 @@ def evaluations(wanted: Sequence[BaselineCell]) -> dict[tuple[str, int], Evaluat
 
 
 def record(wanted: Sequence[BaselineCell]) -> list[Path]:
-    """Write the finished cells to ``data/reproduced``: one CSV per dataset, source and split, ranks and provenance."""
+    """Write the finished cells to ``data/reproduced``: one CSV per dataset, source and protocol, ranks and provenance.
+
+    What is recorded of models that are not among them stays, with the revision that made it, unless it is stale.
+    """
     written = []
-    for key in dict.fromkeys((c.dataset, c.source, c.split) for c in wanted):
-        own = [c for c in wanted if (c.dataset, c.source, c.split) == key and c.done]
+    for config in _configs(wanted):
+        own = [c for c in wanted if c.config is config and c.done]
         if not own:
             continue
-        path = paths.reproduced() / f"{'_'.join((*key, 'baselines'))}.csv"
+        path = paths.reproduced() / f"{'_'.join((config.dataset, config.source, config.protocol, 'baselines'))}.csv"
         made = [read_about(c.folder) for c in own]
+        settings = {c.model: a["settings"] for c, a in zip(own, made, strict=True)}
+        rows, kept = results(own), evaluations(own)
+        if path.exists():
+            before = _beside(path, {c.model for c in own})
+            rows, kept = pd.concat([before[0], rows], ignore_index=True), before[1] | kept
+            settings = before[2] | settings
         entry = entry_of(
-            _config(*key), {"settings": {c.model: chosen(c.model, c.config)[0] for c in own}},
-            seeds=sorted({c.seed for c in own}), seconds=sum(a["seconds, with test"] for a in made),
+            config, {"settings": settings}, seeds=sorted({seed for _, seed in kept}),
+            seconds=sum(a["seconds, with test"] for a in made),
             device=" and ".join(sorted({a["device"] for a in made})),
         )  # fmt: skip
-        written.append(write_results(path, results(own), evaluations(own).items(), entry))
+        written.append(write_results(path, rows, kept.items(), entry))
     return written
+
+
+def _beside(path: Path, models: set[str]) -> tuple[pd.DataFrame, dict, dict]:
+    """Rows, evaluations and settings that are recorded of other models than ``models`` and are not stale."""
+    rows, ranks = read_table(path), read_ranks(path.with_suffix(".ranks.parquet"))
+    endings = ("/seen-kept", evaluating.SEEN, evaluating.INSIDE)
+    old = rows.model.map(lambda name: next((name.removesuffix(e) for e in endings if name.endswith(e)), name))
+    kept = rows[~old.isin(models) & ~rows.get("stale", pd.Series(False, rows.index))]
+    names = set(zip(kept.model, kept.seed, strict=True))
+    settings = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["config"].get("settings", {})
+    settings = {model: own for model, own in settings.items() if model in set(kept.model)}
+    return kept.drop(columns="stale", errors="ignore"), {k: e for k, e in ranks.items() if k in names}, settings
