@@ -111,8 +111,13 @@ class Askable:
         """The preference vectors y, (B, d).
 
         Args:
-            estimate: "sample" | "mean" | "point"; the config's where None.
+            estimate: "sample", one drawn vector, as both papers have it; "mean" of ``n_samples`` draws, our addition;
+                "point". The config's where None.
             **sampling: n_samples, sampler, steps, guidance_strength; the config's where absent.
+
+        Returns:
+            Vectors as they are drawn; where the cosine ranks, draws are brought to length 1, so that a mean ranks by
+            the draws' mean cosine, as it does by their mean inner product or squared distance where these rank.
         """
         estimate = estimate or self.config.estimate
         one_of("estimate", estimate, ESTIMATES)
@@ -124,7 +129,9 @@ class Askable:
         drawn = self.network.diffusion.sample(
             known.condition, user=users, seeds=known.seeds, items=self.item_vectors(), **sampling
         )
-        return nn.functional.normalize(drawn, dim=-1).mean(dim=1)
+        if self.config.score == "cosine":
+            drawn = nn.functional.normalize(drawn, dim=-1)
+        return drawn.mean(dim=1)
 
     def denoising_path(self, known: Understanding, **sampling) -> Tensor:
         """The way from noise to the first case's preference, (steps + 1, d); sampling as in :meth:`preference`."""
@@ -145,10 +152,16 @@ class Askable:
         known = self.understand(cases)
         return self.scores_of(self.preference(known), known.facet)
 
-    def scores_of(self, preference: Tensor, facet: np.ndarray | None) -> Tensor:
-        """Eq. (22) for given preferences (B, d) and named facets (B,); without facets the plain cosine."""
-        match = None if facet is None else self.facet_index.match(facet, len(self.catalogue)).to(self.device)
-        return hybrid_scores(preference, self.item_vectors(), match, self.config.text_bonus, self.config.score)
+    def scores_of(self, preference: Tensor, facet: np.ndarray | None, score: str | None = None) -> Tensor:
+        """Eq. (22) for given preferences (B, d) and named facets (B,); without facets the plain cosine.
+
+        Args:
+            score: of :func:`contrec.retriever.hybrid_scores`; the config's where None.
+        """
+        match, score = None, score or self.config.score
+        if facet is not None:
+            match = self.facet_index.match(facet, len(self.catalogue)).to(self.device)
+        return hybrid_scores(preference, self.item_vectors(), match, self.config.text_bonus, score)
 
     def recommend(self, user=None, k: int = 10, *, history: Sequence | None = None):
         """Top-k items for a known user (original id) or a history of original item ids, oldest first.

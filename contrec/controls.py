@@ -30,17 +30,19 @@ class Variant:
         rows: row of each case's history.
         preference: (n, d).
         facet: named facet per row, or None to rank without the text.
+        by: what ranks, of :data:`contrec.retriever.SCORES`; None: what ranks for the recommender.
     """
 
     recommender: Recommender
     rows: dict[bytes, int]
     preference: Tensor
     facet: np.ndarray | None
+    by: str | None = None
 
     def score(self, cases: Cases) -> Tensor:
         rows = np.array([self.rows[cases.history(i).tobytes()] for i in range(len(cases))])
         facet = None if self.facet is None else self.facet[rows]
-        return self.recommender.scores_of(self.preference[torch.from_numpy(rows)], facet)
+        return self.recommender.scores_of(self.preference[torch.from_numpy(rows)], facet, self.by)
 
 
 def variants(
@@ -57,6 +59,7 @@ def variants(
         validation case is left that chooses its epoch),
         "/user-token" (the user's base vector alone: no LLM, no diffusion),
         "/mean-history" (mean of the history's item vectors).
+        These three are directions, and so ranked by the cosine even where the recipe ranks by something else.
     """
     known = recommender.understand(cases)
     rows = {cases.history(i).tobytes(): i for i in range(len(cases))}
@@ -71,12 +74,12 @@ def variants(
         f"/mean-of-{n_samples}": (preference(known, "mean", n_samples=n_samples), known.facet),
         "/no-text-bonus": (own, None),
         "/permuted-condition": (preference(other), other.facet),
-        "/user-token": (known.users, None),
-        "/mean-history": (mean_history(recommender, cases), None),
+        "/user-token": (known.users, None, "cosine"),
+        "/mean-history": (mean_history(recommender, cases), None, "cosine"),
     }
     if len(split.validation):
-        made["/direct-head"] = direct_head(recommender, split, seed=seed)(known), known.facet
-    return {name + suffix: Variant(recommender, rows, y, facet) for suffix, (y, facet) in made.items()}
+        made["/direct-head"] = direct_head(recommender, split, seed=seed)(known), known.facet, "cosine"
+    return {name + suffix: Variant(recommender, rows, *variant) for suffix, variant in made.items()}
 
 
 def mean_history(recommender: Recommender, cases: Cases) -> Tensor:
@@ -92,7 +95,7 @@ def direct_head(recommender: Recommender, split: Split, *, seed: int = 0, epochs
     It is the diffusion head kept at t = T, where its input is noise alone; validation cases choose the epoch.
 
     Returns:
-        A function from an :class:`Understanding` to preferences (B, d).
+        A function from an :class:`Understanding` to preferences (B, d), of which the direction counts.
     """
     config, residual = recommender.config, recommender.config.residual
     shape = replace(
@@ -134,7 +137,7 @@ def direct_head(recommender: Recommender, split: Split, *, seed: int = 0, epochs
                 optimizer.step()
             finite("the loss 'diffusion'", float(losses["diffusion"].detach()), f"direct head, epoch {epoch}")
             head.eval()
-            variant = Variant(recommender, valid_rows, preferences(valid), valid.facet)
+            variant = Variant(recommender, valid_rows, preferences(valid), valid.facet, "cosine")
             value = evaluate(variant, split.validation).metrics()["NDCG@10"]
             if value > best:
                 best, kept = value, {name: tensor.clone() for name, tensor in head.state_dict().items()}

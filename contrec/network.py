@@ -169,6 +169,13 @@ class Network(nn.Module):
         self.register_buffer("item_tokens", tokens if self.frozen else None, persistent=False)
         user_model.injector.match(tokens, user_model.vocabulary())
 
+    def train(self, mode: bool = True) -> Network:
+        """As for any module; but what is not trained stays as it is at test, without dropout."""
+        super().train(mode)
+        for part in (self.user_model.model, self.item_tokenizer, self.user_tokenizer):
+            part.train(mode and any(weight.requires_grad for weight in part.parameters()))
+        return self
+
     def tokens(
         self, prompts: PromptBatch, users: Tensor, generator: torch.Generator | None, seeds: Tensor | None = None
     ) -> Tensor:
@@ -232,7 +239,7 @@ class Network(nn.Module):
         prompts, tokens, answers = batch.share(self.tokens(batch.prompts, batch.users, generator))
         reading = model.read(prompts, tokens, whole)
         if self.config.condition_from == "generated":
-            written, gold = model.follow(reading, model.write(reading, states=False).ids, answers)
+            written, gold = model.follow(reading, model.text(prompts, tokens, reading), answers)
             states, mask = self._states(*written)
         else:
             (gold,) = model.follow(reading, answers)

@@ -121,6 +121,17 @@ def learning_rate(step: int, total: int, warmup: float, schedule: str = "cosine"
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
 
 
+@contextmanager
+def evaluating(module: nn.Module):
+    """Dropout off inside, the mode as it was after."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
     """Everything that training may change: parameters with a gradient, and persistent buffers."""
     kept = {name for name, p in module.named_parameters() if not p.requires_grad}

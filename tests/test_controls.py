@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from inspect import signature
 
@@ -61,6 +62,24 @@ def test_user_token_and_mean_history_use_neither_language_model_nor_diffusion(ma
     )
     torch.testing.assert_close(made["contrec/mean-history"].score(cases), cosine(means, items))
     torch.testing.assert_close(F.normalize(mean_history(fitted, cases), dim=1), F.normalize(means, dim=1))
+
+
+def test_where_distance_ranks_directions_are_still_ranked_by_the_cosine(fitted, planted_split, monkeypatch):
+    """Nothing has taught a user token, a mean of unit vectors or a head trained by cosines how long they should be."""
+    told, cases, known = copy.copy(fitted), planted_split.test, fitted.understand(planted_split.test)
+    told.config = replace(fitted.config, score="euclidean")
+    with monkeypatch.context() as patch:
+        patch.setattr(controls, "direct_head", lambda *_, **__: lambda known: 3 * known.users)
+        by_distance = variants(told, planted_split, cases, n_samples=2)
+    expected = {"user-token": (known.users, None), "mean-history": (mean_history(fitted, cases), None)}
+    for name, (y, facet) in (expected | {"direct-head": (known.users, known.facet)}).items():
+        torch.testing.assert_close(by_distance[f"contrec/{name}"].score(cases), fitted.scores_of(y, facet))
+    drawn = told.preference(known)
+    torch.testing.assert_close(by_distance["contrec"].score(cases), -torch.cdist(drawn, fitted.embeddings.items))
+    ranked_by = []
+    monkeypatch.setattr(controls, "evaluate", lambda model, *_, **__: ranked_by.append(model.by) or Found(0.0))
+    direct_head(told, planted_split, epochs=1)
+    assert ranked_by == ["cosine"]
 
 
 def test_permuted_conditions_are_those_of_other_users(made, fitted, planted_split):

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from contrec.data.interactions import Cases, history_seed
+from contrec.evaluation import evaluate
 from contrec.files import sealed
 from contrec.network import Batch, RecommenderConfig, config_from_dict
 from contrec.recommender import Recommender
@@ -88,6 +89,33 @@ def test_targets_without_a_gold_answer_do_no_harm(network, batch, condition_from
     losses["total"].backward()
     assert all(v.isfinite() for v in losses.values()) and float(losses["llm"].detach()) == 0
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
+def test_the_condition_is_made_from_the_text_that_is_written_without_dropout(network, batch, monkeypatch):
+    model, seen, follow = network.user_model, [], network.user_model.follow
+    for layer in model.model.model.layers:
+        layer.self_attn.attention_dropout = 0.9
+    model._drops = True
+    monkeypatch.setattr(model, "follow", lambda *a: seen.append([ids.tolist() for ids in a[1]]) or follow(*a))
+    for seed in range(4):  # of dropout; the batch's own seed is that of the tokens' noise
+        network.train(seed > 0)
+        torch.manual_seed(seed)
+        network(batch)
+    assert seen[1:] == seen[:1] * 3
+
+
+def test_what_is_not_trained_drops_nothing_out(network):
+    parts = {"backbone": network.user_model.model, "item": network.item_tokenizer, "user": network.user_tokenizer}
+    for part in parts.values():
+        part.dropout = nn.Dropout(0.5)
+    network.train()
+    assert {name for name, part in parts.items() if part.dropout.training} == {"backbone"}
+    assert network.diffusion.training and network.condition_net.training
+    network.user_model.model.requires_grad_(False)
+    assert not network.train().user_model.model.dropout.training
+    network.item_tokenizer.requires_grad_(True)
+    assert network.train().item_tokenizer.dropout.training
+    assert not any(part.training for part in network.eval().modules())
 
 
 # -- leaks -------------------------------------------------------------------------------------------------------------
@@ -198,6 +226,34 @@ def test_tokens_are_gathered_and_noised_with_their_own_sigma(fitted, batch):
     assert for_items == pytest.approx(float(network.item_tokenizer.sigma_scale), rel=0.35)
 
 
+def training_tokens(settings, split, embeddings, tiny_config):
+    """Of a recommender with these settings: its network, and tokens of a batch in training and at test."""
+    made = Recommender(tiny_config({**QUICK, **settings}), "cpu").fit(split, embeddings=embeddings, seed=0)
+    batch = one_batch(made, split)
+    stream = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        return made.network, *(made.network.tokens(batch.prompts, batch.users, noise) for noise in (stream, None))
+
+
+def test_a_fixed_shift_is_in_the_tokens_once(planted_split, small_embeddings, tiny_config):
+    settings = {"tokenizer.sigma_mode": "fixed"}
+    network, trained_with, asked_with = training_tokens(settings, planted_split, small_embeddings, tiny_config)
+    assert torch.equal(trained_with, asked_with)
+    items = network.item_tokenizer.means(network.items) + network.item_tokenizer.constant
+    torch.testing.assert_close(network.item_tokens, items)
+    assert network.item_tokenizer.constant.abs().min() > 0
+
+
+def test_tokens_that_are_trained_with_the_language_model_have_their_noise(planted_split, small_embeddings, tiny_config):
+    settings = {"tokenizer.train": "joint"}
+    network, trained_with, asked_with = training_tokens(settings, planted_split, small_embeddings, tiny_config)
+    for tokenizer in (network.item_tokenizer, network.user_tokenizer):
+        assert 0 < tokenizer.sigma_scale  # Gamma, from the first batch of phase 2
+        assert "sigma_scale" in tokenizer.state_dict()
+    noise = (trained_with - asked_with).square().mean().sqrt()
+    assert float(noise) == pytest.approx(float(network.item_tokenizer.sigma_scale), rel=0.5)
+
+
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +280,50 @@ def test_score_is_the_configs_estimate(fitted, planted_split):
     torch.testing.assert_close(fitted.score(cases), expected, **CLOSE)
     point = fitted.scores_of(fitted.preference(known, "point"), known.facet)
     assert not torch.allclose(fitted.score(cases), point, atol=1e-3)
+
+
+def ranking_by(score, fitted):
+    """The same recommender with another score."""
+    other = copy.copy(fitted)
+    other.config = replace(fitted.config, score=score)
+    return other
+
+
+@pytest.mark.parametrize("score", ["euclidean", "inner", "cosine"])
+def test_a_sample_is_the_samplers_vector_and_a_mean_ranks_by_the_draws_mean_score(fitted, planted_split, score):
+    other, items = ranking_by(score, fitted), fitted.item_vectors()
+    known = fitted.understand(planted_split.test.select(slice(0, 8)))
+    drawn = fitted.network.diffusion.sample(known.condition, seeds=known.seeds, items=items, n_samples=3)
+    sample, mean = other.preference(known, "sample"), other.preference(known, "mean", n_samples=3)
+    if score != "cosine":
+        assert torch.equal(sample, drawn[:, 0])
+        torch.testing.assert_close(mean, drawn.mean(1))
+    scores = torch.stack([other.scores_of(y, None) for y in (sample, mean, *drawn.unbind(1))])
+    torch.testing.assert_close(scores[0], scores[2], **CLOSE)
+    scores = -scores.square() if score == "euclidean" else scores
+    # what all items share ranks nothing: how far the draws lie from each other, and how long their mean is
+    shared = {
+        "euclidean": lambda x: x - x.mean(1, keepdim=True),
+        "cosine": nn.functional.normalize,
+        "inner": lambda x: x,
+    }
+    torch.testing.assert_close(*(shared[score](x) for x in (scores[1], scores[2:].mean(0))), atol=1e-4, rtol=1e-4)
+    lengths = drawn.norm(dim=2)
+    assert lengths.std() > 0.05 * lengths.mean()  # or nothing is shown
+
+
+def test_a_sample_near_its_target_finds_it_by_distance(fitted, planted_split, monkeypatch):
+    """Items of very different lengths, drawn vectors at a distance of 1 from their targets."""
+    cases, stream = planted_split.test, torch.Generator().manual_seed(0)
+    lengths = torch.exp(torch.randn(planted_split.n_items, 1, generator=stream))
+    other = ranking_by("euclidean", fitted)
+    other.embeddings = copy.copy(fitted.embeddings)
+    other.embeddings.items = lengths * torch.randn(planted_split.n_items, 16, generator=stream)
+    noise = torch.nn.functional.normalize(torch.randn(len(cases), 1, 16, generator=stream), dim=2)
+    drawn = other.embeddings.items[torch.from_numpy(cases.target)][:, None] + noise
+    monkeypatch.setattr(fitted.network.diffusion, "sample", lambda *_, **__: drawn)
+    # at length 1 the same vectors find .31
+    assert evaluate(other, cases).metrics()["NDCG@10"] > 0.9
 
 
 def test_no_seen_item_is_recommended(fitted, planted_split):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +18,7 @@ from contrec.diffusion.dispersive import dispersive_loss
 from contrec.diffusion.mlp_denoiser import MLPDenoiser
 from contrec.diffusion.samplers import Step
 from contrec.memory import rows_at_once
+from contrec.training import evaluating
 
 PREDICTION_TYPES = ("epsilon", "sample")
 OBJECTIVES = ("mse", "cross_entropy")
@@ -236,7 +236,7 @@ class Diffusion(nn.Module):
             return torch.cat(drawn, dim=-3)
         streams = samplers.row_seeds(seeds[:, None], torch.arange(n)).flatten()
         noise = samplers.noise_streams(streams, draws - 1, self.dim, c.device).to(c.dtype)
-        with _evaluating(self):
+        with evaluating(self):
             condition = self.denoiser.encode(c, user).repeat(n)
             if omega > 0:
                 # one call on twice the rows instead of two calls
@@ -267,7 +267,7 @@ class Diffusion(nn.Module):
         """
         y = torch.zeros(len(c), self.dim, dtype=c.dtype, device=c.device)
         t = torch.full((1,), self.config.timesteps, dtype=torch.int64, device=c.device)
-        with _evaluating(self):
+        with evaluating(self):
             return self._to_x0(y, t, self.denoiser(y, t, self.denoiser.encode(c, user))[0])
 
     def best_guess(self, y_t: Tensor, t: Tensor, prediction: Tensor, items: Tensor | None = None) -> Tensor:
@@ -301,14 +301,3 @@ class Diffusion(nn.Module):
         wrong = query @ F.normalize(items[drawn], dim=1).T + math.log(len(items) / n)
         wrong = wrong.masked_fill(drawn == target[:, None], -math.inf)
         return (torch.logsumexp(torch.cat([right, wrong], dim=1), dim=1, keepdim=True) - right).mean()
-
-
-@contextmanager
-def _evaluating(module: nn.Module):
-    """Dropout off inside, the mode as it was after."""
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)

@@ -216,6 +216,13 @@ def takes_positions(model) -> bool:
     return "position_ids" in named and not getattr(decoder_config(model), "alibi", False)
 
 
+def drops_out(model) -> bool:
+    """Whether a model drops anything out in training: a layer of it does, or its settings name a rate."""
+    rates = [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)]
+    rates += [value for name, value in decoder_config(model).to_dict().items() if "drop" in name]
+    return any(isinstance(rate, float) and rate > 0 for rate in rates)
+
+
 def running_state(model) -> str:
     """What shows that a model keeps no keys and values of each token; empty for one that does."""
     from transformers import DynamicCache

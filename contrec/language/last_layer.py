@@ -62,7 +62,9 @@ def _forward(layer, place, hidden, attention_mask=None, *, position_embeddings, 
     query, _ = apply_rotary_pos_emb(query, query, *(x[rows, place][:, None] for x in position_embeddings))
     # without a mask nothing is padded, and the last token sees everything
     mask = None if attention_mask is None else attention_mask[rows, :, place][:, :, None]
-    groups = query.shape[1] // keys.shape[1]
-    mixed = F.scaled_dot_product_attention(query, keys, values, mask, scale=attention.scaling, enable_gqa=groups > 1)
+    groups, dropout = query.shape[1] // keys.shape[1], attention.attention_dropout if attention.training else 0.0
+    mixed = F.scaled_dot_product_attention(
+        query, keys, values, mask, dropout, scale=attention.scaling, enable_gqa=groups > 1
+    )
     state = hidden[rows, place][:, None] + attention.o_proj(mixed.transpose(1, 2).flatten(2))
     return state + layer.mlp(layer.post_attention_layernorm(state))

@@ -18,6 +18,7 @@ from contrec.language.injection import TokenInjector
 from contrec.language.pretrained import refused
 from contrec.language.prompts import PromptBatch, PromptBuilder, Ragged
 from contrec.language.user_model import UserModel
+from contrec.training import evaluating
 
 TOLERANCE = 1e-3  # relative, in fp32: rounding gives 1e-6, wrong reading 1e-2 and more
 LOW_PRECISION = 0.2  # bf16 and NF4: rounding gave up to 0.03 in a dozen layers, wrong positions mostly 0.3 and more
@@ -33,20 +34,18 @@ def prove(name: str, model, answers: AnswerSet, prompts: PromptBuilder, device="
     """
     check_length(name, model, answers, prompts)
     low = model.dtype != torch.float32 or getattr(model, "is_quantized", False)
-    training, limit, largest = model.training, LOW_PRECISION if low else TOLERANCE, 0.0
-    model.eval()
+    limit, largest = LOW_PRECISION if low else TOLERANCE, 0.0
     try:
-        for what, difference in _differences(model, answers, prompts, device):
-            if not difference <= limit:
-                raise refused(name, f"{what} (relative difference {difference:.2g}; {limit:.2g} would be rounding)")
-            largest = max(largest, difference)
+        with evaluating(model):
+            for what, difference in _differences(model, answers, prompts, device):
+                if not difference <= limit:
+                    raise refused(name, f"{what} (relative difference {difference:.2g}; {limit:.2g} would be rounding)")
+                largest = max(largest, difference)
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         text = " ".join(str(error).split())[:200]
         raise refused(
             name, f"reading prompts of {prompts.longest} tokens ends in {type(error).__name__}: {text}"
         ) from error
-    finally:
-        model.train(training)
     return largest
 
 

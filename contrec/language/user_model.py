@@ -2,7 +2,8 @@
 
 A batch of prompts is read once: the role play that all prompts share is computed a single time, and the key-value cache
 of the rest serves both the greedy decoding (without gradient) and the training pass over the written and gold answers.
-A prompt's states are those of reading it alone, without a cache, up to rounding (relative difference in fp32: 1e-6).
+Only where training drops something out are prompts read again, without dropout, for the decoding. A prompt's states are
+those of reading it alone, without a cache, up to rounding (relative difference in fp32: 1e-6).
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from contrec.language.answers import AnswerSet
-from contrec.language.backbone import decoder_of, logits_of, takes_positions, windows_of
+from contrec.language.backbone import decoder_of, drops_out, logits_of, takes_positions, windows_of
 from contrec.language.injection import TokenInjector
 from contrec.language.last_layer import output_of
 from contrec.language.prompts import PromptBatch, pad
+from contrec.training import evaluating
 
 
 @dataclass
@@ -72,7 +74,7 @@ class UserModel(nn.Module):
         super().__init__()
         self.model, self.injector, self.answers = model, injector, answers
         self.register_buffer("prefix", torch.from_numpy(np.asarray(prefix)), persistent=False)
-        self._positions, self._windows = takes_positions(model), windows_of(model)
+        self._positions, self._windows, self._drops = takes_positions(model), windows_of(model), drops_out(model)
 
     @property
     def hidden(self) -> int:
@@ -114,6 +116,17 @@ class UserModel(nn.Module):
         return Reading(cache, mask, lengths, last, (states[:, :-1], ids[:, 1:], own[:, 1:]) if whole else None)
 
     @torch.no_grad()
+    def text(self, batch: PromptBatch, tokens: Tensor, reading: Reading) -> list[np.ndarray]:
+        """What the model would write, in training too: ids of each text, read and decoded without dropout.
+
+        Args:
+            batch, tokens: as for :meth:`read`.
+            reading: of the same prompts; it is decoded from where the model drops nothing out.
+        """
+        with evaluating(self.model):
+            return self.write(self.read(batch, tokens) if self._drops else reading, states=False).ids
+
+    @torch.no_grad()
     def write(self, reading: Reading, states: bool = True) -> Written:
         """Decode greedily along the answer trie, one token after the other (Eq. (15), ContRec; Eq. (4), DeftRec).
 
@@ -127,8 +140,6 @@ class UserModel(nn.Module):
         from transformers import DynamicCache
 
         size, device = len(reading.last), reading.last.device
-        training = self.model.training
-        self.model.eval()  # the text is what the model would write: without dropout
         cache = DynamicCache([(k.detach(), v.detach()) for k, v in _pairs(reading.cache)])
         embed = self.model.get_input_embeddings()
         mask, state = reading.mask, reading.last.detach()
@@ -150,7 +161,6 @@ class UserModel(nn.Module):
             taken = fed_mask.sum(1)
             newest = out[torch.arange(size, device=device), (taken - 1).clamp_min(0)]
             state = torch.where(taken[:, None] > 0, newest, state)
-        self.model.train(training)
         found, real = torch.cat(found, dim=1), torch.cat(real, dim=1)
         emitted = [found[row][real[row]] for row in range(size)]  # token j is emitted by the state at token j - 1
         return Written(

@@ -16,6 +16,7 @@ from contrec.artifacts.store import CHECKPOINTS, Store, load_tensors, save_tenso
 from contrec.checks import positive
 from contrec.files import write_json
 from contrec.language.backbone import NARROW
+from contrec.network import RecommenderConfig
 from contrec.recommender import Recommender
 from contrec.study.config import Config
 from contrec.study.processes import is_main, make_together
@@ -87,10 +88,27 @@ def recommender_key(config: Config, seed: int) -> dict:
         "diffusion": stage_version("diffusion"),
     }
     own = {"config": asdict(config.recommender), "seed": seed, "model": config.model}
-    language = config.recommender.language
-    if language.backbone == "tiny" and language.hidden < NARROW:
-        own["first weights"] = "1 / sqrt(width)"  # they were .02 once
-    return {"data": data_key(config), **before, **own}
+    return {"data": data_key(config), **before, **own, **corrected(config.recommender)}
+
+
+def corrected(settings: RecommenderConfig) -> dict[str, str]:
+    """What was done otherwise once, where these settings are concerned: their runs are made anew, others stay.
+
+    "first weights": they were .02. "preference": draws were scaled to length 1. "token noise": the fixed shift was
+    added twice, tokens that are trained jointly had no noise. "text": it was written from prompts read with dropout.
+    """
+    language, tokens = settings.language, settings.tokenizer
+    found = {
+        "first weights": ("1 / sqrt(width)", language.backbone == "tiny" and language.hidden < NARROW),
+        "preference": ("as drawn", settings.score != "cosine"),
+        "token noise": (
+            "once",
+            tokens.kind == "sigma_vae"
+            and (tokens.sigma_mode, tokens.train) in (("fixed", "pretrain_freeze"), ("sampled", "joint")),
+        ),
+        "text": ("read without dropout", language.backbone != "tiny"),
+    }
+    return {name: how for name, (how, concerned) in found.items() if concerned}
 
 
 def run_name(config: Config, seed: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from contrec.training import evaluating
+
 
 class Tokenizer(nn.Module):
     """An embedding (d) in, K tokens of D dimensions out, and back.
@@ -51,12 +53,8 @@ class Tokenizer(nn.Module):
     @torch.no_grad()
     def reconstruct(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """decode(encode(x)) in evaluation mode and without gradients: x (B, d) -> (B, d)."""
-        training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             return self.decode(self.encode(x, generator))
-        finally:
-            self.train(training)
 
 
 class ContinuousTokenizer(Tokenizer):

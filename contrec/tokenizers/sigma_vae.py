@@ -22,6 +22,7 @@ class SigmaVAE(ContinuousTokenizer):
 
     Attributes:
         sigma_scale: Gamma, the standard deviation of sigma_k; 0 until the first training batch has set it.
+        constant: what is added to every token, in training or not, (D,): 0 but with ``sigma_mode`` "fixed".
     """
 
     def __init__(self, dim: int, config: TokenizerConfig):
@@ -32,7 +33,7 @@ class SigmaVAE(ContinuousTokenizer):
         self.shift = nn.Parameter(torch.empty(dim).uniform_(-1 / dim, 1 / dim)) if config.shift else None
         self.register_buffer("sigma_scale", torch.zeros(()))
         stream = torch.Generator().manual_seed(_FIXED_SEED)
-        sigma = _FIXED_SIGMA * torch.randn((), generator=stream)
+        sigma = _FIXED_SIGMA * torch.randn((), generator=stream) * (config.sigma_mode == "fixed")
         self.register_buffer("constant", sigma * torch.randn(config.token_dim, generator=stream), persistent=False)
 
     def means(self, x: Tensor) -> Tensor:
@@ -44,24 +45,32 @@ class SigmaVAE(ContinuousTokenizer):
             views = [view + self.shift for view in views]
         return torch.stack([encoder(view) for encoder, view in zip(self.encoders, views, strict=True)], dim=1)
 
-    def add_noise(self, mu: Tensor, generator: torch.Generator | None) -> Tensor:
-        """z_k = mu_k + sigma_k * eps with a fresh scalar sigma_k ~ N(0, Gamma) for each token (Eq. 10).
+    def add_noise(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
+        """z_k + sigma_k * eps with a fresh scalar sigma_k ~ N(0, Gamma) for each token (Eq. 10); z (B, K, D).
 
-        With ``sigma_mode`` "fixed", as in the released code, one constant vector is added to every token instead.
+        Gamma is 0 with ``sigma_mode`` "none"; with "fixed" all that is added is in the tokens of :meth:`encode`.
         """
         if self.config.sigma_mode == "fixed":
-            return mu + self.constant
-        sigma = self.sigma_scale * torch.randn(mu.shape[:2] + (1,), generator=generator, device=mu.device)
-        return mu + sigma * torch.randn(mu.shape, generator=generator, device=mu.device)
+            return z
+        sigma = self.sigma_scale * torch.randn(z.shape[:2] + (1,), generator=generator, device=z.device)
+        return z + sigma * torch.randn(z.shape, generator=generator, device=z.device)
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Tokens of embeddings, never masked: x (B, d) -> (B, K, D).
 
-        Without a generator these are the means mu_k; with one, mu_k + sigma_k eps (Eq. 10).
+        Without a generator these are the means mu_k; with one, mu_k + sigma_k eps (Eq. 10), where in training the first
+        call sets Gamma. With ``sigma_mode`` "fixed", as in the released code, a constant vector is added to each token.
         """
         mu = self.means(x)
-        constant = self.config.sigma_mode == "fixed"
-        return self.add_noise(mu, generator) if constant or generator is not None else mu
+        if generator is None:
+            return mu + self.constant
+        self._set_scale(mu, x)
+        return self.add_noise(mu + self.constant, generator)
+
+    def _set_scale(self, mu: Tensor, x: Tensor) -> None:
+        """Gamma from the first batch of training, means mu (B, K, D) of x (B, d)."""
+        if self.training and not self.sigma_scale and self.config.sigma_mode == "sampled":
+            self.sigma_scale.copy_((mu if self.config.gamma_from == "mu" else x).detach().std())
 
     def decode(self, z: Tensor) -> Tensor:
         """x_hat of concatenated tokens (Eq. 11), or of their mean (``pool``): z (B, K, D) -> (B, d)."""
@@ -82,9 +91,8 @@ class SigmaVAE(ContinuousTokenizer):
         else:
             views = [masked(x, config.mask_ratio, generator) for _ in self.encoders]
         mu = self._encode(views)
-        if self.training and not self.sigma_scale and config.sigma_mode == "sampled":
-            self.sigma_scale.copy_((mu if self.config.gamma_from == "mu" else x).detach().std())
-        reconstruction = (self.decode(self.add_noise(mu, generator)) - x).square().mean()
+        self._set_scale(mu, x)
+        reconstruction = (self.decode(self.add_noise(mu + self.constant, generator)) - x).square().mean()
         prior = mu.square().mean()
         return {
             "reconstruction": reconstruction,

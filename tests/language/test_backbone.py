@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from contrec.language.backbone import LanguageConfig, decoder_of, load_backbone, tiny_backbone
+from contrec.language.backbone import LanguageConfig, decoder_of, drops_out, load_backbone, tiny_backbone
 from contrec.language.prompts import Z_END, Z_START, encode_plain
 from contrec.training import trainable_state
 
@@ -149,6 +149,14 @@ def test_nf4_weights_do_not_drift_between_training_evaluation_and_saving(checkpo
                 outputs.append(decoder_of(model)(inputs_embeds=embeds).last_hidden_state)
         trainable_state(model)  # what a checkpoint does
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_dropout_is_found_in_layers_and_in_settings(checkpoint):
+    tiny = tiny_backbone(LanguageConfig(hidden=32, heads=2, layers=1, vocabulary=400), ["tea pots"], 0)[0]
+    whole = load(checkpoint, train="all")[0]
+    assert not drops_out(tiny) and not drops_out(whole) and drops_out(load(checkpoint, train="lora")[0])
+    whole.config.attention_dropout = 0.1  # read by functions, of which no layer tells
+    assert drops_out(whole)
 
 
 def test_a_name_that_is_not_there_says_what_to_do(monkeypatch):

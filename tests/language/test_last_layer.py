@@ -77,3 +77,16 @@ def test_another_family_computes_every_state():
     decoder.layers = torch.nn.ModuleList([Layer()])
     with output_of(decoder, torch.zeros(1, dtype=torch.int64)) as short:
         assert not short and decoder.layers[0](torch.ones(1)) == 2
+
+
+@torch.no_grad()
+def test_attention_drops_out_in_training_alone(decoder):
+    embeds, mask = torch.randn(3, 9, 16), torch.ones(3, 9).long()
+    decoder.layers[-1].self_attn.attention_dropout = 0.5
+    asked = read(decoder, embeds, mask, True)[0]
+    torch.testing.assert_close(asked, read(decoder, embeds, mask, False)[0])
+    decoder.train()
+    drawn = torch.stack([read(decoder, embeds, mask, True)[0] for _ in range(400)])
+    whole = torch.stack([read(decoder, embeds, mask, False)[0] for _ in range(400)])
+    assert drawn.std(0).min() > 0
+    assert drawn.std(0).mean() == pytest.approx(whole.std(0).mean().item(), rel=0.1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -159,3 +161,37 @@ def test_the_text_needs_no_states_after_its_last_choice(world, outcome):
     assert [ids.tolist() for ids in short.ids] == [ids.tolist() for ids in written.ids]
     assert (short.template == written.template).all() and (short.answer == written.answer).all()
     assert short.states.shape[1] < written.states.shape[1]
+
+
+@torch.no_grad()
+def test_the_text_is_read_and_written_without_dropout(world):
+    from peft import LoraConfig, get_peft_model
+
+    plain, batch, tokens = world
+    settings = {"r": 4, "lora_alpha": 64, "target_modules": "all-linear", "init_lora_weights": False}
+    torch.manual_seed(0)
+    model = get_peft_model(copy.deepcopy(plain.model), LoraConfig(lora_dropout=0.5, **settings))
+    user_model = UserModel(model, plain.injector, plain.answers, plain.prefix.numpy()).eval()
+    expected = [ids.tolist() for ids in user_model.write(user_model.read(batch, tokens)).ids]
+    user_model.train()
+    mixed = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        reading = user_model.read(batch, tokens)  # with dropout, as the losses want it
+        assert [ids.tolist() for ids in user_model.text(batch, tokens, reading)] == expected
+        assert all(part.training for part in user_model.modules())
+        user_model.eval()
+        mixed.add(str([ids.tolist() for ids in user_model.write(reading).ids]))
+        user_model.train()
+    assert len(mixed) > 1  # or nothing is shown
+
+
+@torch.no_grad()
+def test_without_dropout_prompts_are_read_once(world, monkeypatch):
+    user_model, batch, tokens = world
+    reading = user_model.read(batch, tokens)
+    monkeypatch.setattr(UserModel, "read", lambda *_: pytest.fail("read again"))
+    user_model.train()
+    texts = user_model.text(batch, tokens, reading)
+    user_model.eval()
+    assert [ids.tolist() for ids in texts] == [ids.tolist() for ids in user_model.write(reading).ids]

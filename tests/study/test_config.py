@@ -199,8 +199,22 @@ def test_a_file_that_has_changed_is_read_again(tmp_path):
     assert load_split(config).train.n_users == first.train.n_users + 1
 
 
-def test_only_runs_of_a_narrow_backbone_say_how_it_started():
+@pytest.mark.parametrize(
+    ("settings", "corrected"),
+    [
+        ({}, []),  # recorded runs keep their names
+        ({"model": "deftrec"}, []),
+        ({"recipe": "paper"}, []),
+        ({"preset": "tiny"}, ["first weights"]),
+        ({"recipe": "released"}, ["preference"]),
+        ({"sigma_mode": "fixed"}, ["token noise"]),
+        ({"tokenizer__train": "joint"}, ["token noise"]),
+        ({"sigma_mode": "fixed", "tokenizer__train": "joint"}, []),
+        ({"preset": "gpu"}, ["text"]),
+    ],
+)
+def test_runs_name_what_was_done_otherwise_once_where_it_concerns_them(settings, corrected):
     from contrec.study.fitting import recommender_key
 
-    assert "first weights" in recommender_key(make(preset="tiny"), 0)
-    assert "first weights" not in recommender_key(make(preset="laptop"), 0)  # recorded runs keep their names
+    names = {"first weights", "preference", "token noise", "text"}
+    assert [name for name in recommender_key(make(**{"preset": "laptop", **settings}), 0) if name in names] == corrected

@@ -40,17 +40,21 @@ def test_one_token_without_mask_and_noise_is_a_plain_autoencoder(x):
     assert all(g.abs().sum() > 0 for g in own)
 
 
+@pytest.mark.parametrize("asked", ["loss", "encode"])  # phase 1; a tokenizer that is trained with the language model
 @pytest.mark.parametrize("source", ["mu", "input"])
-def test_gamma_comes_from_the_first_training_batch_alone(x, source):
+def test_gamma_comes_from_the_first_training_batch_alone(x, source, asked):
     vae = make(mask_ratio=0.0, gamma_from=source)
+    ask = getattr(vae, asked)
     vae.eval()
-    vae.loss(x, generator())
+    ask(x, generator())
     assert vae.sigma_scale == 0  # evaluation is no training batch
     vae.train()
+    vae.encode(x)
+    assert vae.sigma_scale == 0  # nothing random is asked for
     expected = (vae.means(x) if source == "mu" else x).std()
-    vae.loss(x, generator())
+    ask(x, generator())
     torch.testing.assert_close(vae.sigma_scale, expected)
-    vae.loss(7 * x + 1, generator())
+    ask(7 * x + 1, generator())
     torch.testing.assert_close(vae.sigma_scale, expected)
 
 
@@ -187,9 +191,17 @@ def test_a_fixed_sigma_is_one_constant_for_all(x):
     vae = make(sigma_mode="fixed")
     noise = vae.encode(x) - vae.means(x)
     torch.testing.assert_close(noise, vae.constant.expand_as(noise))
-    assert torch.equal(vae.encode(x), vae.encode(x, generator(5))) and torch.equal(vae.constant, make(3).constant)
+    assert torch.equal(vae.encode(x), vae.encode(x, generator(5)))
+    assert torch.equal(vae.constant, make(sigma_mode="fixed", seed=3).constant)
+    assert torch.equal(vae.add_noise(vae.encode(x), generator()), vae.encode(x))  # in training, too, it is added once
     vae.train().loss(x, generator())
     assert not vae.sigma_scale
+
+
+def test_a_fixed_sigma_is_in_what_the_decoder_reads(x):
+    vae = make(sigma_mode="fixed", mask_ratio=0.0)
+    expected = (vae.decode(vae.means(x) + vae.constant) - x).square().mean()
+    torch.testing.assert_close(vae.loss(x, generator())["reconstruction"], expected)
 
 
 def test_the_decoder_may_read_the_mean_of_the_tokens(x):
