@@ -105,6 +105,7 @@ def direct_head(recommender: Recommender, split: Split, *, seed: int = 0, epochs
         objective="cross_entropy",
         terminal_share=1.0,
         p_uncond=0.0,
+        guidance_strength=0.0,
         pairing="own",  # a control of what the condition says: with all pairs a head learns nothing from it
         noise_draws=1,  # at t = T the noise changes nothing, so one draw says what several do
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,7 +16,7 @@ from contrec.data.interactions import Cases, Split, history_seed
 from contrec.data.training_cases import bucketed
 from contrec.diffusion.ddpm import NoiseSchedule, q_sample
 from contrec.diffusion.denoiser import frequencies
-from contrec.diffusion.guidance import NullCondition, guide
+from contrec.diffusion.guidance import NullCondition, check_strength, guide
 from contrec.diffusion.samplers import SAMPLERS, Step, draws, noise_streams, row_seeds, sample
 
 
@@ -58,7 +56,7 @@ class DreamRec(Learned):
         self.schedule = NoiseSchedule(schedule, timesteps)
         in_range("dropout", dropout, 0, 1)
         in_range("p_uncond", p_uncond, 0, 1)
-        in_range("guidance_strength", guidance_strength, 0, math.inf)
+        check_strength(guidance_strength, p_uncond)
         in_range("sampler_steps", steps, 1, timesteps)
         if not callable(sampler):
             one_of("sampler", sampler, SAMPLERS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from contrec.checks import one_of
+from contrec.checks import in_range, one_of
 from contrec.diffusion.samplers import noise_streams, row_seeds
 
 KINDS = ("random", "learned")
@@ -48,6 +50,20 @@ class NullCondition(nn.Module):
         """
         dropped = (torch.rand(len(c), generator=generator, device=generator.device) < p_uncond).to(c.device)
         return torch.where(dropped[:, None, None], self.draw(c, generator), c), dropped
+
+
+def check_strength(guidance_strength: float, p_uncond: float) -> None:
+    """Refuse to guide away from a dummy condition that training never used.
+
+    Raises:
+        ValueError: if ``guidance_strength`` is negative, or positive where no condition was dropped in training.
+    """
+    in_range("guidance_strength", guidance_strength, 0, math.inf)
+    if guidance_strength > 0 and not p_uncond:
+        raise ValueError(
+            f"guidance_strength={guidance_strength:g} needs p_uncond above 0: with none of the conditions dropped in "
+            "training, the null condition that Eq. (21) guides away from was never trained; set guidance_strength=0"
+        )
 
 
 def guide(conditional: Tensor, unconditional: Tensor, guidance_strength: float) -> Tensor:

@@ -72,12 +72,12 @@ class DiffusionConfig:
         if self.n_negatives is not None:
             positive("n_negatives", self.n_negatives)
         in_range("n_blocks", self.n_blocks, 0, math.inf)
-        in_range("guidance_strength", self.guidance_strength, 0, math.inf)
         start = self.timesteps if self.sampler_start is None else self.sampler_start
         in_range("sampler_start", start, 1, self.timesteps)
         in_range("sampler_steps", self.sampler_steps, 1, start)
         for name in ("dropout", "terminal_share", "p_uncond"):
             in_range(name, getattr(self, name), 0, 1)
+        guidance.check_strength(self.guidance_strength, self.p_uncond)
         if not self.temperature > 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
         if self.head == "direct" and self.prediction_type != "sample":
@@ -216,14 +216,15 @@ class Diffusion(nn.Module):
             Vectors, shape (B, n_samples, dim); with ``trajectory`` (steps + 1, B, n_samples, dim), pure noise first.
 
         Raises:
-            ValueError: if seeds do not fit the batch, or a setting is out of its range.
+            ValueError: if seeds do not fit the batch, a setting is out of its range, or it is to be guided and no
+                condition was dropped in training.
         """
         cfg = self.config
         n = cfg.n_samples if n_samples is None else n_samples
         sampler, steps = sampler or self.sampler, cfg.sampler_steps if steps is None else steps
         omega = cfg.guidance_strength if guidance_strength is None else guidance_strength
         positive("n_samples", n)
-        in_range("guidance_strength", omega, 0, math.inf)
+        guidance.check_strength(omega, cfg.p_uncond)
         if seeds.shape != (len(c),):
             raise ValueError(f"seeds must hold one seed for each of {len(c)} users, got shape {tuple(seeds.shape)}")
         draws = samplers.draws(sampler, steps)

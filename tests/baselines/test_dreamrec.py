@@ -104,7 +104,7 @@ def test_cosine_drops_lengths(split, fitted):
 def test_conditions_are_dropped_in_training(split):
     def gradients(p_uncond):
         torch.manual_seed(0)
-        model = DreamRec(**SMALL, p_uncond=p_uncond)
+        model = DreamRec(**SMALL, p_uncond=p_uncond, guidance_strength=0.0)
         net = model.build(split)
         net(model.batches(np.random.default_rng(0))[0])["total"].backward()
         return [0.0 if p.grad is None else float(p.grad.abs().sum()) for p in (net.null.vector, net.history.position)]
@@ -120,6 +120,7 @@ def test_conditions_are_dropped_in_training(split):
         ({"schedule": "sqrt"}, "schedule"),
         ({"sampler_steps": 41}, "sampler_steps"),
         ({"p_uncond": -0.1}, "p_uncond"),
+        ({"p_uncond": 0.0}, "guidance_strength=2 needs p_uncond above 0"),
         ({"sampler": "euler"}, "sampler"),
         ({"score_by": "length"}, "score_by"),
     ],

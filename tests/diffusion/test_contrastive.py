@@ -40,6 +40,7 @@ def test_training_with_it_denoises_targets_better_than_negatives(prediction_type
         width=64,
         dropout=0.0,
         p_uncond=0.0,
+        guidance_strength=0.0,
         timesteps=50,
         sampler_steps=10,
     )

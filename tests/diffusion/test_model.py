@@ -13,6 +13,7 @@ PAPER = DiffusionConfig(width=32, sampler_steps=10)
 TUNED = DiffusionConfig(
     width=32, prediction_type="sample", head="direct", objective="cross_entropy", sampler="ddim", sampler_steps=5
 )
+ALWAYS = {"p_uncond": 0.0, "guidance_strength": 0.0}  # no condition is dropped
 BOTH = pytest.mark.parametrize("config", [PAPER, TUNED], ids=["paper", "tuned"])
 
 
@@ -54,7 +55,7 @@ def test_gradient_reaches_the_condition_and_every_weight(config):
 @pytest.mark.parametrize("term", ["diffusion", "dispersion"])
 @BOTH
 def test_each_term_alone_reaches_the_condition(config, term):
-    model, (y0, c, known) = make(dataclasses.replace(config, p_uncond=0.0)), batch()
+    model, (y0, c, known) = make(dataclasses.replace(config, **ALWAYS)), batch()
     c.requires_grad_()
     model.losses(y0, c, **known, generator=rng())[term].backward()
     assert (c.grad.abs().sum((1, 2)) > 0).all()
@@ -84,14 +85,14 @@ def test_training_draws_its_steps_and_its_pure_noise_as_said(monkeypatch):
 
 
 def test_cross_entropy_is_the_softmax_of_scaled_cosines():
-    model, (y0, c, known) = make(dataclasses.replace(TUNED, p_uncond=0.0, terminal_share=1.0), scatter=0.0), batch()
+    model, (y0, c, known) = make(dataclasses.replace(TUNED, **ALWAYS, terminal_share=1.0), scatter=0.0), batch()
     losses = model.losses(y0, c, **known, generator=rng())
     logits = 15 * F.normalize(known["user"], dim=1) @ F.normalize(known["items"], dim=1).T
     assert losses["diffusion"].item() == pytest.approx(F.cross_entropy(logits, known["target"]).item(), rel=1e-4)
 
 
 def test_sampled_softmax_estimates_the_full_one():
-    full, (y0, c, known) = make(dataclasses.replace(TUNED, p_uncond=0.0, dropout=0.0)), batch(m=500)
+    full, (y0, c, known) = make(dataclasses.replace(TUNED, **ALWAYS, dropout=0.0)), batch(m=500)
     few = Diffusion(8, dataclasses.replace(full.config, n_negatives=400))
     few.load_state_dict(full.state_dict())
     expected = full.losses(y0, c, **known, generator=rng())["diffusion"].item()
@@ -100,7 +101,7 @@ def test_sampled_softmax_estimates_the_full_one():
 
 
 def test_a_draw_that_hits_the_target_is_no_negative():
-    config = dataclasses.replace(TUNED, p_uncond=0.0, terminal_share=1.0, n_negatives=1)
+    config = dataclasses.replace(TUNED, **ALWAYS, terminal_share=1.0, n_negatives=1)
     model, (_, c, known) = make(config, scatter=0.0), batch(1, m=2)
     known["target"][:] = 0
     cosine = F.normalize(known["user"], dim=1) @ F.normalize(known["items"], dim=1).T
@@ -271,7 +272,7 @@ def test_missing_input_is_named():
 
 
 def losses_of(y0, c, extra, seed=3, **settings):
-    config = dataclasses.replace(PAPER, p_uncond=0.0, dropout=0.0, **settings)
+    config = dataclasses.replace(PAPER, **ALWAYS, dropout=0.0, **settings)
     return make(config).losses(y0, c, **extra, generator=rng(seed))
 
 
@@ -281,7 +282,7 @@ def test_all_pairs_teach_nothing_about_conditions(pairing):
     side = torch.tensor([1.0, -1.0]).repeat(8)
     y0, c = 2 * side[:, None].expand(-1, 3), side[:, None, None] * torch.randn(1, 4, 3, generator=rng(5))
     torch.manual_seed(0)
-    config = dataclasses.replace(PAPER, p_uncond=0.0, dropout=0.0, pairing=pairing, prediction_type="sample")
+    config = dataclasses.replace(PAPER, **ALWAYS, dropout=0.0, pairing=pairing, prediction_type="sample")
     model = Diffusion(3, config)
     optimizer, g = torch.optim.Adam(model.parameters(), 3e-3), rng(1)
     for _ in range(60):
@@ -294,7 +295,7 @@ def test_all_pairs_teach_nothing_about_conditions(pairing):
 
 def test_every_condition_meets_every_target():
     y0, c, _ = batch()
-    model, seen = make(dataclasses.replace(PAPER, p_uncond=0.0, dropout=0.0, pairing="all")), []
+    model, seen = make(dataclasses.replace(PAPER, **ALWAYS, dropout=0.0, pairing="all")), []
     model.denoiser.register_forward_hook(lambda _, inputs, __: seen.append(inputs))
     model.losses(y0, c, generator=rng())
     y_t, t, condition = seen[0]
@@ -314,7 +315,7 @@ def test_the_dispersive_term_can_be_turned_round():
     plus, minus = (losses_of(y0, c, {}, dispersion_sign=sign)["dispersion"] for sign in (1, -1))
     torch.testing.assert_close(plus, -minus)
     config = dataclasses.replace(
-        PAPER, p_uncond=0.0, dropout=0.0, prediction_type="sample", dispersion_on="prediction", temperature=1.0
+        PAPER, **ALWAYS, dropout=0.0, prediction_type="sample", dispersion_on="prediction", temperature=1.0
     )
     model, seen = make(config), []
     model.denoiser.register_forward_hook(lambda *arguments: seen.append(arguments[2][0]))
@@ -340,7 +341,7 @@ def test_sampling_can_start_late_from_pure_noise():
 
 def test_without_diffusion_noise_is_all_that_is_seen():
     y0, c, extra = batch()
-    config = dataclasses.replace(PAPER, prediction_type="sample", terminal_share=1.0, p_uncond=0.0)
+    config = dataclasses.replace(PAPER, prediction_type="sample", terminal_share=1.0, **ALWAYS)
     model, times = make(config), []
     model.denoiser.register_forward_hook(lambda _, inputs, __: times.append(inputs[1]))
     model.losses(y0, c, generator=rng())
@@ -362,6 +363,17 @@ def test_defaults_are_what_the_papers_and_codes_print():
     assert (c.width, c.n_blocks, c.terminal_share, c.noise_draws, c.dispersion_sign) == (256, 2, 0.5, 1, 1)  # ours
 
 
+@pytest.mark.parametrize("null_condition", ["random", "learned"])
+def test_nothing_guides_away_from_a_condition_that_was_never_trained(null_condition):
+    told = "guidance_strength=2 needs p_uncond above 0: .* the null condition .* was never trained"
+    with pytest.raises(ValueError, match=told):
+        DiffusionConfig(p_uncond=0.0, null_condition=null_condition)
+    model, (_, c, _) = make(dataclasses.replace(PAPER, **ALWAYS, null_condition=null_condition)), batch()
+    with pytest.raises(ValueError, match=told):
+        model.sample(c, seeds=torch.arange(6), guidance_strength=2.0)
+    assert model.sample(c, seeds=torch.arange(6)).shape == (6, 1, 8)
+
+
 def test_a_negative_guidance_is_told():
     model, (_, c, _) = make(PAPER), batch()
     with pytest.raises(ValueError, match="guidance_strength must lie in"):
@@ -373,7 +385,7 @@ def test_a_negative_guidance_is_told():
 
 @pytest.mark.parametrize("n_negatives", [4, 9, None])
 def test_as_many_negatives_as_items_or_more_are_the_whole_catalogue(n_negatives):
-    model, (y0, c, known) = make(dataclasses.replace(TUNED, p_uncond=0.0, dropout=0.0)), batch(m=4)
+    model, (y0, c, known) = make(dataclasses.replace(TUNED, **ALWAYS, dropout=0.0)), batch(m=4)
     few = Diffusion(8, dataclasses.replace(model.config, n_negatives=n_negatives))
     few.load_state_dict(model.state_dict())
     expected, got = (x.losses(y0, c, **known, generator=rng())["diffusion"] for x in (model, few))

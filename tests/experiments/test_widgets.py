@@ -230,6 +230,18 @@ def test_settings_without_effect_are_disabled(browser):
         assert browser.n_samples.disabled is not several
 
 
+def test_a_model_without_dropped_conditions_cannot_be_guided(fitted, planted_split):
+    other = copy.copy(fitted)
+    diffusion = replace(fitted.config.diffusion, p_uncond=0.0, guidance_strength=0.0)
+    other.config = replace(fitted.config, diffusion=diffusion, estimate="sample")
+    browser = Browser(other, planted_split)
+    assert browser.guidance_strength.disabled and not browser.sampler.disabled
+    shown = browser.output.value
+    browser.guidance_strength.value = 2.0  # as another widget's link may set it
+    assert "was never trained" in browser.message.value and browser.guidance_strength.value == 0
+    assert browser.output.value == shown
+
+
 def test_a_page_without_widgets_shows_the_table(browser):
     bundle = browser._repr_mimebundle_()
     assert bundle["text/html"] == browser.state.html() and browser.state.table().title[0] in bundle["text/plain"]

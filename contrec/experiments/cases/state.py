@@ -12,6 +12,7 @@ from torch import Tensor
 from contrec.asking import Understanding
 from contrec.checks import in_range, one_of, positive
 from contrec.data.interactions import Cases, Split
+from contrec.diffusion.guidance import check_strength
 from contrec.diffusion.samplers import SAMPLERS
 from contrec.experiments.cases.pages import page_html, table_html, whole_ranking, why
 from contrec.network import ESTIMATES
@@ -40,11 +41,19 @@ class Settings:
             diffusion.sampler_steps,
         )  # fmt: skip
 
-    def checked(self, longest: int) -> Settings:
-        """The same settings; a value out of its range raises ValueError; ``longest``: steps of a walk at most."""
+    def checked(self, longest: int, p_uncond: float) -> Settings:
+        """The same settings.
+
+        Args:
+            longest: steps of a walk at most.
+            p_uncond: share of conditions that training dropped; without any there is no guidance.
+
+        Raises:
+            ValueError: for a value out of its range.
+        """
         in_range("text_bonus", self.text_bonus, 0, 1)
         one_of("estimate", self.estimate, ESTIMATES)
-        in_range("guidance_strength", self.guidance_strength, 0, np.inf)
+        check_strength(self.guidance_strength, p_uncond)
         positive("n_samples", self.n_samples)
         one_of("sampler", self.sampler, SAMPLERS)
         in_range("steps", self.steps, 1, longest)
@@ -109,9 +118,14 @@ class BrowserState:
         diffusion = self.recommender.config.diffusion
         return diffusion.sampler_start or diffusion.timesteps
 
+    @property
+    def p_uncond(self) -> float:
+        """Share of conditions that training dropped."""
+        return self.recommender.config.diffusion.p_uncond
+
     def change(self, **settings) -> None:
         """Set settings by name; out of range: ValueError, and nothing is changed."""
-        self.settings = replace(self.settings, **settings).checked(self.longest)
+        self.settings = replace(self.settings, **settings).checked(self.longest, self.p_uncond)
 
     def remove(self, places) -> None:
         """Take the items at these places (0: the oldest) out of the history."""

@@ -134,6 +134,7 @@ class Browser:
             sampled = state.settings.estimate != "point"
             for name in ("guidance_strength", "sampler", "steps"):
                 getattr(self, name).disabled = not sampled
+            self.guidance_strength.disabled |= not state.p_uncond
             self.n_samples.disabled = state.settings.estimate != "mean"
             self.output.value = state.html()
         finally:
