@@ -34,6 +34,7 @@ _SEQUENCES = ("sequences", "sasrec", "gru4rec", "ssd4rec")
 STAGES: dict[str, tuple[str, ...]] = {
     "data": ("data",),
     "embeddings": ("embeddings", "relations.py"),
+    "lightgcn": ("embeddings/lightgcn.py",),  # in the keys of what is made of its vectors: all others stay
     "tokenizers": ("tokenizers",),
     "diffusion": ("diffusion",),
     "reconstruction": ("experiments/reconstruction/peers.py",),
@@ -93,7 +94,7 @@ def update(record: dict, stages, bump: bool, package: Path = PACKAGE) -> dict:
     for stage in stages:
         version = record.get(stage, {"version": 0})["version"]
         new[stage] = {"version": version + 1 if bump or not version else version, "sha256": source_hash(stage, package)}
-    return new
+    return {stage: new[stage] for stage in STAGES if stage in new}
 
 
 def main(arguments: list[str]) -> int:

@@ -61,7 +61,8 @@ class LightGCNEmbeddings(Embeddings):
                 (one uniform negative, inner product, as in the paper; its cosine loses a quarter of NDCG@10).
             temperature: tau of the softmax, greater than 0.
             batch_size, lr, epochs: of :class:`contrec.training.LoopConfig`; an epoch sees each train row once.
-            weight_decay: of the squared layer-0 vectors of the batch, as in LightGCN.
+            weight_decay: of the squared layer-0 vectors of the batch, half their sum over its rows, as in LightGCN:
+                those of users, items and negatives.
             patience: epochs without a better validation value before stopping.
             standardise: scale each dimension to unit variance over the train items; False keeps trained lengths.
             propagate: False keeps the vectors of layer 0, as both released codes do.
@@ -178,7 +179,7 @@ class Graph(nn.Module):
             value = bpr(users[user], items[item], items[negative])
         else:
             value = softmax(users[user], items[item], items[negative], item, negative, self.temperature)
-        layer_0 = self.model.embedding(torch.cat([user, item + self.n_users]))
+        layer_0 = self.model.embedding(torch.cat([user, item + self.n_users, negative + self.n_users]))
         return {"total": value + self.weight_decay * layer_0.square().sum() / (2 * len(user))}
 
 

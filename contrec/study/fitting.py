@@ -61,7 +61,8 @@ def before_refit(config: Config) -> Config:
 def embeddings_key(config: Config, seed: int) -> dict:
     """What base embeddings are made from."""
     inner = config.recommender
-    return {"data": data_key(config), "kind": inner.inputs, "settings": inner.embeddings, "seed": seed}
+    versions = {"lightgcn": stage_version("lightgcn")} if inner.inputs in ("lightgcn", "fused") else {}
+    return {"data": data_key(config), "kind": inner.inputs, "settings": inner.embeddings, "seed": seed, **versions}
 
 
 def base_embeddings(config: Config, seed: int, progress: bool = False) -> embeddings.Embeddings:

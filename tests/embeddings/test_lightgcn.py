@@ -8,7 +8,7 @@ import torch
 
 from contrec.data.interactions import Cases
 from contrec.embeddings import Embeddings, make
-from contrec.embeddings.lightgcn import bpr, graph_model, softmax, symmetric_operator
+from contrec.embeddings.lightgcn import Graph, bpr, graph_model, softmax, symmetric_operator
 from contrec.relations import interaction_matrix
 
 SMALL = {"dim": 8, "layers": 2, "batch_size": 128, "epochs": 20, "negatives": 16}
@@ -94,6 +94,34 @@ def test_losses_by_hand():
     assert softmax(u, i, j, *numbers, 0.5).item() == pytest.approx(np.log1p(np.exp((0 - cosine) / 0.5)), rel=1e-5)
     own = torch.tensor([4])
     assert softmax(u, i, i, own, own, 0.5).item() == pytest.approx(0)  # the own item is no negative
+
+
+def one_batch(matrix, negatives):
+    user, item = (torch.from_numpy(x[:6].astype(np.int64)) for x in matrix.nonzero())
+    return user, item, torch.arange(30, 30 + negatives)
+
+
+def test_the_objective_is_that_of_pytorch_geometric(split):
+    """Its regulariser, of which the paper's code has half, takes user, item and negative alike."""
+    matrix, weight = interaction_matrix(split.train), 0.3
+    ours = Graph(matrix, 8, 2, 0, "bpr", 0.15, weight)
+    user, item, negative = one_batch(matrix, 6)
+    users, items = ours.vectors()
+    n = len(users)
+    nodes = torch.cat([user, item + n, negative + n])
+    ranks = ((users[user] * items[other]).sum(1) for other in (item, negative))
+    theirs = ours.model.recommendation_loss(*ranks, node_id=nodes, lambda_reg=weight / 2)
+    torch.testing.assert_close(ours((user, item, negative))["total"], theirs)
+
+
+@pytest.mark.parametrize(("loss", "negatives"), [("bpr", 6), ("softmax", 9)])
+def test_every_vector_of_the_batch_is_kept_short(split, loss, negatives):
+    matrix = interaction_matrix(split.train)
+    user, item, negative = batch = one_batch(matrix, negatives)
+    plain, weighed = (Graph(matrix, 8, 2, 0, loss, 0.15, weight)(batch)["total"] for weight in (0.0, 0.5))
+    rows = Graph(matrix, 8, 2, 0, loss, 0.15, 0.0).model.embedding.weight
+    lengths = sum(rows[part].square().sum() for part in (user, item + matrix.shape[0], negative + matrix.shape[0]))
+    torch.testing.assert_close(weighed - plain, 0.5 * lengths / (2 * len(user)))
 
 
 def test_held_out_rows_change_nothing(split):

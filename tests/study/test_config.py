@@ -218,3 +218,16 @@ def test_runs_name_what_was_done_otherwise_once_where_it_concerns_them(settings,
 
     names = {"first weights", "preference", "token noise", "text"}
     assert [name for name in recommender_key(make(**{"preset": "laptop", **settings}), 0) if name in names] == corrected
+
+
+@pytest.mark.parametrize("inputs", ["lightgcn", "fused", "text", "relation"])
+def test_a_new_lightgcn_concerns_what_is_made_of_its_vectors_alone(monkeypatch, inputs):
+    from contrec.artifacts.stages import stage_version
+    from contrec.study import evaluating, fitting
+
+    config = make(inputs=inputs)
+    run, floor = fitting.run_name(config, 0), evaluating.versions_of("lightgcn")
+    for module in (fitting, evaluating):
+        monkeypatch.setattr(module, "stage_version", lambda stage: stage_version(stage) + (stage == "lightgcn"))
+    assert (fitting.run_name(config, 0) != run) is (inputs in ("lightgcn", "fused"))
+    assert evaluating.versions_of("lightgcn") != floor and "lightgcn" not in evaluating.versions_of("ease")
