@@ -127,7 +127,8 @@ def _papers() -> Iterator[str]:
     of = counts()
     yield (
         f"Of {of['all']} claims in numbers {of['agrees']} follow from what is printed, {of['rounding']} only within "
-        f"rounding, and {of['contradicted']} are contradicted by other printed numbers or words."
+        f"rounding, and {of['contradicted']} are contradicted by other printed numbers or words; "
+        f"{of['one reading']} more are if they are read in one way, and {of['misprint']} are misprints."
     )
     yield markdown(claims.summary(claims.ledger()))
     yield "`contrec claims` lists each with what is printed and what follows from the rest of the papers."

@@ -158,12 +158,13 @@ def _claims() -> Part:
     """What the papers' own numbers say of the papers' claims."""
     found = claims.ledger()
     counts = claims.summary(found)
-    grave = found[found.status.isin(("contradicted", "equal elsewhere"))][
-        ["paper", "where", "claim", "printed", "found"]
-    ]
+    columns = ["paper", "where", "claim", "printed", "found"]
+    grave = found[found.status.isin(("contradicted", "equal elsewhere"))][columns]
+    read_so = found[found.status == "one reading"][[*columns, "reading"]]
     return _part(
         "claims", "Claims", "Do the papers' own numbers bear out what they say?", folded(counts, "claims by status"),
         details(f"Contradicted, or equal elsewhere: {len(grave)}", table(grave, "contradicted or equal elsewhere")),
+        details(f"Ruled out under one reading: {len(read_so)}", table(read_so, "ruled out under one reading")),
     )  # fmt: skip
 
 

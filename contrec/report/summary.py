@@ -175,7 +175,9 @@ def claims_table() -> pd.DataFrame:
             rate(unseen), f"{label(best.idxmax())} {rate(best.max())}; DeftRec not run"
         ),
         "Their numbers agree with each other": (
-            "", "{contradicted} of {all} contradicted, {agrees} agree".format(**counts())
+            "",
+            "{contradicted} of {all} contradicted, {one reading} under one reading, {misprint} misprints; "
+            "{agrees} agree".format(**counts()),
         ),
     }  # fmt: skip
     where = ["03_training", "02_reconstruction", "04_recommendation", "05_ablation", "06_hyperparameters"]

@@ -19,7 +19,7 @@ __all__ = ["MEANING", "as_text", "by_place", "findings", "holding", "ledger", "p
 PARTS = (
     *(numbers.recomputed, numbers.searched_gains, statements.stated, statements.marks, statements.labels),
     *(statements.searched_lists, coincidences.coincidences, coincidences.disagreements, coincidences.shared_settings),
-    *(bounds.significant, bounds.nested_hits, bounds.one_target, bounds.whole_hits, bounds.core),
+    *(bounds.significant, bounds.one_target, bounds.whole_hits, bounds.core),
     numbers.undetermined,
 )
 # Rows of contradictions.csv (paper, table, cell) that code cannot find, and why.
@@ -27,7 +27,9 @@ READER_ONLY = {
     ("deftrec", "Sect. 2.4.2", "c"): "a sentence, a formula and a line of pseudo-code have to be understood to differ",
 }
 MEANING = {
-    "contradicted": "other printed numbers or words rule it out, rounding included",
+    "contradicted": "other printed numbers or words rule it out, rounding included; a comparison is of every cell",
+    "one reading": "ruled out if it is read as the ledger says; read otherwise it stays open",
+    "misprint": "a mark, a name or a row's number that the rest of its table corrects",
     "equal elsewhere": "the same digits under another model or dataset, more of them than chance gives",
     "repeated": "the same digits in another table, of the same model and dataset",
     "differs": "the papers print different numbers of the same thing",
@@ -41,10 +43,11 @@ def ledger() -> pd.DataFrame:
     """All claims, the gravest first, computed from the printed cells.
 
     Returns:
-        One row per claim: paper ("contrec" | "deftrec" | "both"), where (table, section), claim (in words), printed
-        (digits or words), found (recomputed or found, in words), low and high (bounds of the recomputed number over
-        all unrounded values that print as the cells do; of p-values see :func:`bounds.significance`; NaN where there
-        is none), status (one of ``STATUSES``, explained in ``MEANING``) and kind (what was done).
+        One row per claim, however many ways lead to its verdict: paper ("contrec" | "deftrec" | "both"), where (table,
+        section), claim (in words), printed (digits or words), found (recomputed or found, in words), low and high
+        (bounds of the recomputed number over all unrounded values that print as the cells do; of p-values see
+        :func:`bounds.significance`; NaN where there is none), status (one of ``STATUSES``, explained in ``MEANING``),
+        reading (how the claim is read for it, where it may be read otherwise, else "") and kind (what was done).
     """
     rows = [row for part in PARTS for row in part()]
     written = contradictions().set_index(["paper", "table", "cell"])["finding"]
@@ -88,7 +91,8 @@ def as_text(frame: pd.DataFrame, width: int = 150, everything: bool = False) -> 
             parts += [f"  {kind}: {count}" for kind, count in rows["kind"].value_counts(sort=False).items()]
             continue
         parts.append("  ".join(name.ljust(size) for name, size in columns.items()).rstrip())
-        for row in rows[list(columns)].itertuples(index=False, name=None):
+        read_so = rows["reading"].where(rows["reading"] == "", "; reading: " + rows["reading"])
+        for row in rows.assign(found=rows["found"] + read_so)[list(columns)].itertuples(index=False, name=None):
             cells = [textwrap.wrap(text, size) or [""] for text, size in zip(row, columns.values(), strict=True)]
             for i in range(max(map(len, cells))):
                 line = [(c[i] if i < len(c) else "").ljust(w) for c, w in zip(cells, columns.values(), strict=True)]

@@ -102,12 +102,15 @@ def _pairs(first: dict, second: dict, same: bool) -> list[tuple]:
 
 
 def coincidences() -> list[dict]:
-    """Ledger rows of :func:`equal_lines`: exchanged lines as one row, otherwise one row per pair of models."""
+    """Ledger rows of :func:`equal_lines`: exchanged lines as one row, otherwise one row per pair of models.
+
+    Of three lines that are equal in all entries two pairs are told: the third follows.
+    """
     groups: dict = defaultdict(list)
     for pair in equal_lines().itertuples():
         moved = pair.dataset_a != pair.dataset_b and (pair.dataset_a, pair.dataset_b)
         groups[pair.paper_a, pair.table_a, pair.paper_b, pair.table_b, pair.model_a, pair.model_b, moved].append(pair)
-    rows, done = [], set()
+    rows, done, alike = [], set(), []  # alike: sets of lines that are known to be equal
     for key, pairs in groups.items():
         *tables, a, b, moved = key
         back = (*tables, b, a, moved)
@@ -118,6 +121,11 @@ def coincidences() -> list[dict]:
         if exchanged:
             done.add(back)
             pairs = pairs + groups[back]
+        elif all(pair.n_equal == pair.n_shared for pair in pairs):
+            ends = {(*tables[:2], a, *datasets), (*tables[2:], b, *(pair.dataset_b for pair in pairs))}
+            if any(ends <= known for known in alike):
+                continue
+            alike = [ends.union(*(k for k in alike if k & ends)), *(k for k in alike if not k & ends)]
         rows.append(_row(pairs, exchanged))
     return rows
 

@@ -49,7 +49,8 @@ def holding(frame: pd.DataFrame, words: str, paper: str | None = None) -> pd.Dat
 
 def page(frame: pd.DataFrame, caption: str = ""):
     """Claims as a styled table that wraps its texts."""
-    shown = frame[SHOWN].style.hide(axis="index").format(escape="html")
+    columns = SHOWN + ["reading"] * frame["reading"].any()
+    shown = frame[columns].style.hide(axis="index").format(escape="html")
     return shown.set_properties(**{"text-align": "left", "white-space": "normal"}).set_caption(caption)
 
 
@@ -64,7 +65,8 @@ def findings(frame: pd.DataFrame) -> list[str]:
     wrong = ", ".join(f"{name}: {rows.sum()} of {len(rows)}" for name, rows in share.items())
     return [
         f"Of {len(frame)} claims, {count['agrees']} agree with what else is printed, {count['rounding']} only by "
-        f"favourable rounding, {count['contradicted']} are contradicted ({wrong}), {count['open']} stay open.",
+        f"favourable rounding, {count['contradicted']} are contradicted ({wrong}), {count['one reading']} under one "
+        f"reading, {count['misprint']} are misprints, {count['open']} stay open.",
         f"Of {len(determined)} numbers that other numbers determine, {determined.eq('contradicted').sum()} do not "
         f"follow; most of what is contradicted is of the kinds {kinds}.",
         f"In {count['equal elsewhere']} places the same digits stand under another model or dataset, and in "

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-COLUMNS = ["paper", "where", "claim", "printed", "found", "low", "high", "status", "kind"]
-STATUSES = ("contradicted", "equal elsewhere", "repeated", "differs", "rounding", "open", "agrees")  # gravest first
+COLUMNS = ["paper", "where", "claim", "printed", "found", "low", "high", "status", "reading", "kind"]
+STATUSES = (  # gravest first
+    "contradicted", "one reading", "misprint", "equal elsewhere", "repeated", "differs", "rounding", "open", "agrees",
+)  # fmt: skip
 PAPERS = {"contrec": "ContRec", "deftrec": "DeftRec"}
 LABELS = {
     "lastfm": "LastFM", "ml1m": "ML1M", "beauty": "Beauty", "games": "Games", "software": "Software", "mf": "MF",
@@ -19,10 +21,10 @@ RATES = re.compile(r"(HR|NDCG)@\d+")
 
 def entry(
     paper: str, where: str, claim: str, printed: str, found: str, status: str, kind: str,
-    low: float = math.nan, high: float = math.nan,
+    low: float = math.nan, high: float = math.nan, reading: str = "",
 ) -> dict:  # fmt: skip
     """One row of the ledger; see :func:`contrec.papers.claims.ledger` for its columns."""
-    values = (paper, where, claim, printed, found, low, high, status, kind)
+    values = (paper, where, claim, printed, found, low, high, status, reading, kind)
     return dict(zip(COLUMNS, values, strict=True))
 
 

@@ -133,7 +133,7 @@ def marks() -> list[dict]:
             printed = "; ".join(f"{label(c.model)} {c.digits} {c.mark}" for c in cells.itertuples())
             found = ", ".join(f"{label(model)} {digits}" for model, digits in order.head(3).itertuples(index=False))
             claim = f"{label(dataset)} {metric}: bold is best, underlined is second best"
-            status = "contradicted" if wrong else "agrees"
+            status = "misprint" if wrong else "agrees"
             rows.append(entry(paper, table, claim, printed, f"in order: {found}", status, "marks"))
     return rows
 
@@ -151,15 +151,15 @@ def labels() -> list[dict]:
                 found = (
                     f"by the text and the sums its {len(part)} cells are those of {names(dict.fromkeys(part.model))}"
                 )
-                rows.append(entry(paper, table, f"{side} {text}", text, found, "contradicted", "labels"))
+                rows.append(entry(paper, table, f"{side} {text}", text, found, "misprint", "labels"))
             spelt = cells[side].str.extract(r"\b([A-Z]+@)\d", expand=False)
             odd = set(spelt.dropna()) - {"HR@", "NDCG@", "NG@"}  # NG: its caption says what it abbreviates
-            rows += [entry(paper, table, f"{side} labels", f"{x}K", "NDCG@K is meant", "contradicted", "labels")
+            rows += [entry(paper, table, f"{side} labels", f"{x}K", "NDCG@K is meant", "misprint", "labels")
                      for x in sorted(odd)]  # fmt: skip
         numbers = cells["row"].drop_duplicates().str.extract(r"^(\d+) [a-z_]+$", expand=False).dropna()
         for number in numbers[numbers.duplicated()].unique():
             text = f"{(numbers == number).sum()} rows have it"
-            rows.append(entry(paper, table, "numbers of the rows", number, text, "contradicted", "labels"))
+            rows.append(entry(paper, table, "numbers of the rows", number, text, "misprint", "labels"))
     return rows
 
 
