@@ -16,11 +16,13 @@ FIRST = ("lastfm", "released", "leave_one_out")  # whose choice holds where a da
 
 # Models in the order of the tables; what "repeat_history" is for are catalogues where people buy again
 BASELINES = (
-    "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "mf", "lightgcn",
+    "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "ease/tags",
+    "puresvd", "mf", "lightgcn",
     "gtn", "ltgnn", "gru4rec", "sasrec", "sasrec/bce", "ssd4rec", "dreamrec", "dreamrec/inner", "oracle",
 )  # fmt: skip
 DETERMINISTIC = (
-    "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "oracle",
+    "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "ease/tags", "puresvd",
+    "oracle",
 )  # fmt: skip
 
 
