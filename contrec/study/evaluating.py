@@ -31,6 +31,7 @@ _GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baseli
 VERSIONS = {
     "lightgcn": ("embeddings",), **dict.fromkeys(("mf", "gtn", "ltgnn"), _GRAPH),
     **dict.fromkeys(("gru4rec", "sasrec", "ssd4rec"), _SEQUENCE), "dreamrec": (*_SEQUENCE, "dreamrec", "diffusion"),
+    "contrec/plain-head": ("learned", "embeddings", "plain_head"),
 }  # fmt: skip
 REPEATS = 0.05  # share of test targets that were seen, from which on rankings with seen items kept are made too
 # What metrics of unseen users are compared with, as endings of a model's name: see :func:`_beside_unseen`
@@ -134,7 +135,7 @@ def alone_key(config: Config, seed: int) -> dict:
 
 def versions_of(name: str) -> dict[str, int]:
     """Versions of the stages that a baseline is made of."""
-    stages = ("baselines", *VERSIONS.get(name.partition("/")[0], ()))
+    stages = ("baselines", *VERSIONS.get(name, VERSIONS.get(name.partition("/")[0], ())))
     return {stage: stage_version(stage) for stage in stages}
 
 
@@ -211,7 +212,7 @@ def fit_baseline(
 def results(config: Config, *, progress: bool = False, processes: int = 1) -> pd.DataFrame:
     """Floors, then the run and its controls, for every seed of the config: one row per model, seed and metric.
 
-    Deterministic floors and the random-backbone control, which is a training of its own, are run for the first seed.
+    Floors without training and the random-backbone control, which is a training of its own, are run for the first seed.
     Columns as in ``data/reproduced``. What is in the store is not run again; ``processes`` as in :func:`fitted`.
     """
     frames = []
@@ -224,7 +225,7 @@ def results(config: Config, *, progress: bool = False, processes: int = 1) -> pd
 def _made(config: Config, progress: bool = False, processes: int = 1) -> Iterator[tuple[Config, Path, int]]:
     """Config, folder and seed of every evaluation that :func:`results` lists, made where it is missing."""
     for name in FLOORS:
-        for seed in config.seeds if name == "lightgcn" else config.seeds[:1]:
+        for seed in config.seeds if trained(name) else config.seeds[:1]:
             yield config, floor(config, name, seed, progress, processes), seed
     for seed in config.seeds:
         yield config, evaluated(config, seed, progress, processes), seed

@@ -18,7 +18,8 @@ FIRST = ("lastfm", "released", "leave_one_out")  # whose choice holds where a da
 BASELINES = (
     "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "ease/tags",
     "puresvd", "mf", "lightgcn",
-    "gtn", "ltgnn", "gru4rec", "sasrec", "sasrec/bce", "ssd4rec", "dreamrec", "dreamrec/inner", "oracle",
+    "gtn", "ltgnn", "gru4rec", "sasrec", "sasrec/bce", "ssd4rec", "dreamrec", "dreamrec/inner",
+    "contrec/plain-head", "oracle",
 )  # fmt: skip
 DETERMINISTIC = (
     "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "ease/tags", "puresvd",
@@ -32,7 +33,7 @@ def model_order(model: str) -> int:
 
 
 # What stands beside every run
-FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn")
+FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn", "contrec/plain-head")
 # Rows of a dataset over those of LastFM (52,670): what a run costs grows with them
 SIZES = {
     "planted": 0.1, "planted_shuffled": 0.1, "lastfm": 1, "software": 0.1, "beauty_positive": 3.5, "beauty": 5.5,
@@ -78,6 +79,11 @@ SPACES: dict[str, dict] = {
         "schedule": ["linear", "cosine", "exp"], "guidance_strength": [0.0, 1.0, 2.0, 4.0], "length": [10, 20],
         "score_by": ["cosine", "inner"],
     },
+    "contrec/plain-head": {
+        "dim": [64, 128, 256], "popularity": (0.1, 2.0), "decay": [0.5, 0.7, 0.8, 0.9, 1.0], "width": [128, 256, 512],
+        "dropout": [0.0, 0.1, 0.3, 0.5], "lr": (1e-4, 3e-3), "weight_decay": [0.0, 0.01, 0.1],
+        "cases": ["prefix", "set"],
+    },
 }  # fmt: skip
 
 # Where a training takes minutes a search has fewer trials, each cut short; what it chooses is then trained in full
@@ -108,6 +114,7 @@ TINY: dict[str, dict] = {
     "puresvd": {"dim": 16}, "lightgcn": {"dim": 32, "epochs": 30, "batch_size": 512}, **dict.fromkeys(
         ("mf", "gtn", "ltgnn"), _GRAPH), **dict.fromkeys(("gru4rec", "sasrec"), _SEQUENCE),
     "ssd4rec": {**_SEQUENCE, "cases_per_user": 4, "state": 16},
+    "contrec/plain-head": {"dim": 32, "width": 64, "epochs": 5, "batch_size": 64},
     "dreamrec": {"dim": 32, "epochs": 12, "batch_size": 128, "lr": 5e-3, "timesteps": 100},
 }  # fmt: skip
 
