@@ -24,7 +24,7 @@ from contrec.study.config import Config
 from contrec.study.fitting import before_refit, data_key, fitted, load_split, run_name, store
 from contrec.study.processes import is_main, make_together
 from contrec.study.recording import entry_of, write_results
-from contrec.study.settings import FLOORS, chosen, trained
+from contrec.study.settings import FLOORS, RECIPES, chosen, trained
 
 # Stages that a baseline's result depends on, besides "baselines" and the data
 _GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baselines")
@@ -134,7 +134,9 @@ def alone_key(config: Config, seed: int) -> dict:
 
 
 def versions_of(name: str) -> dict[str, int]:
-    """Versions of the stages that a baseline is made of."""
+    """Versions of the stages that a baseline, or a recipe that is searched as they are, is made of."""
+    if name in RECIPES:
+        return {stage: stage_version(stage) for stage in ("embeddings", "tokenizers", "diffusion", "recommender")}
     stages = ("baselines", *VERSIONS.get(name, VERSIONS.get(name.partition("/")[0], ())))
     return {stage: stage_version(stage) for stage in stages}
 

@@ -145,7 +145,7 @@ def test_recorded_trials_are_those_that_were_made(world, tmp_path):
     assert settings.chosen("ease", LAPTOP)[0] == json.loads(best.settings)
 
 
-@pytest.mark.parametrize("model", list(search.SPACES))
+@pytest.mark.parametrize("model", [name for name in search.SPACES if name not in settings.RECIPES])
 def test_every_space_fits_its_model(model):
     low = {k: v[0] for k, v in search.SPACES[model].items()}
     high = {k: v[-1] for k, v in search.SPACES[model].items()}
