@@ -192,6 +192,8 @@ def chosen(model: str, config) -> tuple[dict, str]:
             settings = {k: v for k, v in json.loads(best.settings).items() if k not in says}  # the loss of "sasrec/bce"
             source = f"{where}, trial {best.trial} of {best.trials}"
             break
+    if not source.startswith("its own") and (model, config.dataset) in KNOWN:
+        settings, source = settings | KNOWN[model, config.dataset], "known before its search"
     if searched in SPACES and trained(searched) and SIZES.get(config.dataset, 1) > 1:
         settings = settings | LONG
     return settings | _BIG_GRAPH.get((name, config.dataset), {}), source
