@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
+import pandas as pd
+
 from contrec import paths
 from contrec.artifacts import stale
 from contrec.artifacts.fingerprint import fingerprint, plain
@@ -198,3 +200,22 @@ def _name(path: Path) -> str:
     path = Path(path).resolve()
     root = paths.root()
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A recorded CSV, or parquet file of ranks, once it is what its record says; stale rows of a CSV are marked.
+
+    Raises:
+        Damaged: if it is not, or cannot be read; the message names the file and the cure.
+    """
+    path = Path(path)
+    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+    try:
+        frame = read(recorded(path))
+    except Damaged:
+        raise
+    except (ValueError, OSError) as error:  # pyarrow's own are either
+        if isinstance(error, (FileNotFoundError, PermissionError)):
+            raise
+        raise damaged(path, f"cannot be read ({' '.join(str(error).split())[:100]})") from error
+    return frame if path.suffix == ".parquet" else stale.marked(path, frame)

@@ -44,6 +44,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "graph_baselines": tuple(f"baselines/{name}.py" for name in ("graph", "mf", "gtn", "ltgnn")),
     "sequence_baselines": tuple(f"baselines/{name}.py" for name in _SEQUENCES),
     "dreamrec": ("baselines/dreamrec.py",),
+    "plain_head": ("baselines/plain_head.py",),
     "evaluation": ("evaluation", "controls.py"),
     "sweep": ("experiments/sweep/head_only.py",),
 }

@@ -43,6 +43,7 @@ from contrec.baselines.lightgcn import LightGCN
 from contrec.baselines.ltgnn import LTGNN
 from contrec.baselines.mf import MF
 from contrec.baselines.oracle import Oracle
+from contrec.baselines.plain_head import PlainHead
 from contrec.baselines.popularity import Popularity
 from contrec.baselines.puresvd import PureSVD
 from contrec.baselines.repeat_history import RepeatHistory
@@ -72,6 +73,7 @@ REGISTRY = {
     "ssd4rec": SSD4Rec,
     "dreamrec": DreamRec,
     "dreamrec/inner": partial(DreamRec, score_by="inner"),
+    "contrec/plain-head": PlainHead,
     "oracle": Oracle,
 }
 
@@ -127,6 +129,6 @@ def _settings(maker) -> set[str] | None:
 
 
 __all__ = [
-    "DreamRec", "EASE", "GRU4Rec", "GTN", "ItemKNN", "LTGNN", "Learned", "LightGCN", "MF", "Oracle", "Popularity",
-    "PureSVD", "REGISTRY", "RepeatHistory", "SASRec", "SSD4Rec", "Transitions", "make", "register",
+    "DreamRec", "EASE", "GRU4Rec", "GTN", "ItemKNN", "LTGNN", "Learned", "LightGCN", "MF", "Oracle", "PlainHead",
+    "Popularity", "PureSVD", "REGISTRY", "RepeatHistory", "SASRec", "SSD4Rec", "Transitions", "make", "register",
 ]  # fmt: skip

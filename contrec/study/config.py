@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from dataclasses import dataclass, replace
 
 from contrec import paths
@@ -15,6 +16,7 @@ from contrec.data.table import BESIDE, ROLES, check_file
 from contrec.diffusion import DiffusionConfig
 from contrec.language import LanguageConfig
 from contrec.network import RecommenderConfig, config_from_dict
+from contrec.study.settings import best_trial, recipe_settings, searched_on
 from contrec.tokenizers import TokenizerConfig
 from contrec.training import TrainingConfig
 
@@ -242,6 +244,8 @@ class Config:
         chosen |= BOTH.get((recipe, preset), {})
         if recipe == "tuned":
             chosen |= TUNED.get(dataset, {})
+            if preset != "tiny":
+                chosen |= _searched(f"{model}/{recipe}", searched_on(dataset, source, split))
         chosen |= {_place(name): value for name, value in settings.items() if value is not None}
         return cls(
             model, recipe, preset, dataset, source, split, numbers, apply(RecommenderConfig(), chosen), path, columns,
@@ -292,6 +296,12 @@ STAGES = {
     "diffusion": DiffusionConfig,
     "training": TrainingConfig,
 }
+
+
+def _searched(name: str, place: tuple[str, str, str]) -> dict:
+    """What the recorded search of a recipe has chosen on a data set; nothing where it was not searched."""
+    best = best_trial(name, place)
+    return {} if best is None else {_place(k): v for k, v in recipe_settings(json.loads(best.settings)).items()}
 
 
 def _own_file(dataset: str, path, columns: dict) -> tuple[str | None, dict[str, str]]:

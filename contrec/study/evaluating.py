@@ -24,13 +24,14 @@ from contrec.study.config import Config
 from contrec.study.fitting import before_refit, data_key, fitted, load_split, run_name, store
 from contrec.study.processes import is_main, make_together
 from contrec.study.recording import entry_of, write_results
-from contrec.study.settings import FLOORS, chosen, trained
+from contrec.study.settings import FLOORS, RECIPES, chosen, trained
 
 # Stages that a baseline's result depends on, besides "baselines" and the data
 _GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baselines")
 VERSIONS = {
     "lightgcn": ("embeddings", "lightgcn"), **dict.fromkeys(("mf", "gtn", "ltgnn"), _GRAPH),
     **dict.fromkeys(("gru4rec", "sasrec", "ssd4rec"), _SEQUENCE), "dreamrec": (*_SEQUENCE, "dreamrec", "diffusion"),
+    "contrec/plain-head": ("learned", "embeddings", "plain_head"),
 }  # fmt: skip
 REPEATS = 0.05  # share of test targets that were seen, from which on rankings with seen items kept are made too
 # What metrics of unseen users are compared with, as endings of a model's name: see :func:`_beside_unseen`
@@ -133,8 +134,10 @@ def alone_key(config: Config, seed: int) -> dict:
 
 
 def versions_of(name: str) -> dict[str, int]:
-    """Versions of the stages that a baseline is made of."""
-    stages = ("baselines", *VERSIONS.get(name.partition("/")[0], ()))
+    """Versions of the stages that a baseline, or a recipe that is searched as they are, is made of."""
+    if name in RECIPES:
+        return {stage: stage_version(stage) for stage in ("embeddings", "tokenizers", "diffusion", "recommender")}
+    stages = ("baselines", *VERSIONS.get(name, VERSIONS.get(name.partition("/")[0], ())))
     return {stage: stage_version(stage) for stage in stages}
 
 
@@ -211,7 +214,7 @@ def fit_baseline(
 def results(config: Config, *, progress: bool = False, processes: int = 1) -> pd.DataFrame:
     """Floors, then the run and its controls, for every seed of the config: one row per model, seed and metric.
 
-    Deterministic floors and the random-backbone control, which is a training of its own, are run for the first seed.
+    Floors without training and the random-backbone control, which is a training of its own, are run for the first seed.
     Columns as in ``data/reproduced``. What is in the store is not run again; ``processes`` as in :func:`fitted`.
     """
     frames = []
@@ -224,7 +227,7 @@ def results(config: Config, *, progress: bool = False, processes: int = 1) -> pd
 def _made(config: Config, progress: bool = False, processes: int = 1) -> Iterator[tuple[Config, Path, int]]:
     """Config, folder and seed of every evaluation that :func:`results` lists, made where it is missing."""
     for name in FLOORS:
-        for seed in config.seeds if name == "lightgcn" else config.seeds[:1]:
+        for seed in config.seeds if trained(name) else config.seeds[:1]:
             yield config, floor(config, name, seed, progress, processes), seed
     for seed in config.seeds:
         yield config, evaluated(config, seed, progress, processes), seed

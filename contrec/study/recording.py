@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from contrec.artifacts import provenance, stale
+from contrec.artifacts.provenance import read_table
 from contrec.data import DataError
 from contrec.evaluation import Evaluation
-from contrec.files import Damaged
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 
@@ -140,25 +140,6 @@ def write_ranks(path: Path, kept: Iterable[tuple[tuple, Evaluation]], names: Seq
         for key, e in kept
     ]
     pd.concat(frames, ignore_index=True)[[*names, "user", "rank", "ties"]].to_parquet(path, index=False)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A recorded CSV, or parquet file of ranks, once it is what its record says; stale rows of a CSV are marked.
-
-    Raises:
-        Damaged: if it is not, or cannot be read; the message names the file and the cure.
-    """
-    path = Path(path)
-    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
-    try:
-        frame = read(provenance.recorded(path))
-    except Damaged:
-        raise
-    except (ValueError, OSError) as error:  # pyarrow's own are either
-        if isinstance(error, (FileNotFoundError, PermissionError)):
-            raise
-        raise provenance.damaged(path, f"cannot be read ({' '.join(str(error).split())[:100]})") from error
-    return frame if path.suffix == ".parquet" else stale.marked(path, frame)
 
 
 def read_ranks(path: Path, names: Sequence[str] = NAMES) -> dict[tuple, Evaluation]:

@@ -9,18 +9,21 @@ from pathlib import Path
 import pandas as pd
 
 from contrec import baselines, paths
-from contrec.study.recording import read_table
+from contrec.artifacts.provenance import read_table
 
 METRIC = "NDCG@10"  # by which a search chooses, on validation users
 FIRST = ("lastfm", "released", "leave_one_out")  # whose choice holds where a data set was not searched itself
 
 # Models in the order of the tables; what "repeat_history" is for are catalogues where people buy again
 BASELINES = (
-    "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "mf", "lightgcn",
-    "gtn", "ltgnn", "gru4rec", "sasrec", "sasrec/bce", "ssd4rec", "dreamrec", "dreamrec/inner", "oracle",
+    "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "ease/tags",
+    "puresvd", "mf", "lightgcn",
+    "gtn", "ltgnn", "gru4rec", "sasrec", "sasrec/bce", "ssd4rec", "dreamrec", "dreamrec/inner",
+    "contrec/plain-head", "oracle",
 )  # fmt: skip
 DETERMINISTIC = (
-    "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "oracle",
+    "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "ease/tags", "puresvd",
+    "oracle",
 )  # fmt: skip
 
 
@@ -30,7 +33,7 @@ def model_order(model: str) -> int:
 
 
 # What stands beside every run
-FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn")
+FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn", "contrec/plain-head")
 # Rows of a dataset over those of LastFM (52,670): what a run costs grows with them
 SIZES = {
     "planted": 0.1, "planted_shuffled": 0.1, "lastfm": 1, "software": 0.1, "beauty_positive": 3.5, "beauty": 5.5,
@@ -76,10 +79,23 @@ SPACES: dict[str, dict] = {
         "schedule": ["linear", "cosine", "exp"], "guidance_strength": [0.0, 1.0, 2.0, 4.0], "length": [10, 20],
         "score_by": ["cosine", "inner"],
     },
+    "contrec/plain-head": {
+        "dim": [64, 128, 256], "popularity": (0.1, 2.0), "decay": [0.5, 0.7, 0.8, 0.9, 1.0], "width": [128, 256, 512],
+        "dropout": [0.0, 0.1, 0.3, 0.5], "lr": (1e-4, 3e-3), "weight_decay": [0.0, 0.01, 0.1],
+        "cases": ["prefix", "set"],
+    },
 }  # fmt: skip
 
+# Recipes that are searched as baselines are: settings of Config.from_parameters, and those of the base vectors
+_TUNED = {
+    "embeddings.dim": [64, 128, 256], "embeddings.popularity": (0.1, 2.0),
+    "embeddings.decay": [0.5, 0.7, 0.8, 0.9, 1.0], "diffusion__dropout": [0.1, 0.3, 0.5], "training__lr": (3e-4, 3e-3),
+    "training__llm_weight": [0.0, 0.1, 1.0], "training__cases": ["prefix", "set"],
+}  # fmt: skip
+RECIPES = {"contrec/tuned": _TUNED, "deftrec/tuned": _TUNED}
+SPACES |= RECIPES
 # Where a training takes minutes a search has fewer trials, each cut short; what it chooses is then trained in full
-TRIALS, FEW = 20, 6
+TRIALS, FEW, OF_RECIPES = 20, 6, 12
 SHORT = {"epochs": 25, "patience": 4}
 LONG = {"epochs": 100, "patience": 12}
 # What was known of a model before its search, which tries it first. NDCG@10 on all validation users of Beauty was
@@ -106,6 +122,7 @@ TINY: dict[str, dict] = {
     "puresvd": {"dim": 16}, "lightgcn": {"dim": 32, "epochs": 30, "batch_size": 512}, **dict.fromkeys(
         ("mf", "gtn", "ltgnn"), _GRAPH), **dict.fromkeys(("gru4rec", "sasrec"), _SEQUENCE),
     "ssd4rec": {**_SEQUENCE, "cases_per_user": 4, "state": 16},
+    "contrec/plain-head": {"dim": 32, "width": 64, "epochs": 5, "batch_size": 64},
     "dreamrec": {"dim": 32, "epochs": 12, "batch_size": 128, "lr": 5e-3, "timesteps": 100},
 }  # fmt: skip
 
@@ -113,10 +130,9 @@ TINY: dict[str, dict] = {
 Place = tuple[str, str, str]  # dataset, source and split that a search has run on
 
 
-def place_of(config) -> Place:
-    """Where a config's baselines are searched: those who are left out of training choose nothing."""
-    split = "leave_one_out" if config.split == "unseen_users" else config.split
-    return config.dataset, config.source, split
+def searched_on(dataset: str, source: str, split: str) -> Place:
+    """Whose validation users choose for a data set, source and split: those left out of training choose nothing."""
+    return dataset, source, "leave_one_out" if split == "unseen_users" else split
 
 
 def search_file(place: Place) -> Path:
@@ -132,8 +148,23 @@ def recorded(place: Place) -> pd.DataFrame:
     return read_table(path) if path.exists() else pd.DataFrame(columns=["model", "trial", "settings", METRIC])
 
 
+def best_trial(model: str, place: Place) -> pd.Series | None:
+    """The recorded trial of a model with the highest NDCG@10 on validation, and how many "trials" there are."""
+    own = recorded(place)
+    own = own[own.model == model]
+    return None if not len(own) else pd.concat([own.loc[own[METRIC].idxmax()], pd.Series({"trials": len(own)})])
+
+
+def recipe_settings(settings: dict) -> dict:
+    """Settings of a recipe's trial as :meth:`Config.with_settings` takes them: those of base vectors in one dict."""
+    inner = {name.split(".")[1]: value for name, value in settings.items() if "." in name}
+    return {name: value for name, value in settings.items() if "." not in name} | {"embeddings": inner}
+
+
 def trials_wanted(model: str, dataset: str) -> int:
     """How many trials a model has on a data set: the same for every model of its kind."""
+    if model in RECIPES:
+        return OF_RECIPES
     return FEW if trained(model) and SIZES.get(dataset, 1) > 1 else TRIALS
 
 
@@ -151,18 +182,18 @@ def chosen(model: str, config) -> tuple[dict, str]:
     name, _, variant = model.partition("/")
     if config.preset == "tiny":
         return dict(TINY.get(model, TINY.get(name, {}))), "tiny: cut short"
-    own, searched = place_of(config), model if model in SPACES else name
-    for place, where in ((own, "its own validation users"), (FIRST, "LastFM's validation users")):
-        trials = recorded(place)
-        trials = trials[trials.model == searched]
-        if len(trials):
-            best = trials.loc[trials[METRIC].idxmax()]
+    searched, settings, source = model if model in SPACES else name, {}, "defaults"
+    for place, where in (
+        (searched_on(config.dataset, config.source, config.split), "its own validation users"),
+        (FIRST, "LastFM's validation users"),
+    ):
+        if (best := best_trial(searched, place)) is not None:
             says = getattr(baselines.REGISTRY[model], "keywords", {}) if model not in SPACES else {}
             settings = {k: v for k, v in json.loads(best.settings).items() if k not in says}  # the loss of "sasrec/bce"
-            source = f"{where}, trial {best.trial} of {len(trials)}"
+            source = f"{where}, trial {best.trial} of {best.trials}"
             break
-    else:
-        settings, source = {}, "defaults"
+    if not source.startswith("its own") and (model, config.dataset) in KNOWN:
+        settings, source = settings | KNOWN[model, config.dataset], "known before its search"
     if searched in SPACES and trained(searched) and SIZES.get(config.dataset, 1) > 1:
         settings = settings | LONG
     return settings | _BIG_GRAPH.get((name, config.dataset), {}), source

@@ -18,14 +18,20 @@ from contrec.study import evaluating, fitting, jobs, settings, tables
 PLANTED = ("planted", "planted", "leave_one_out")
 
 
+def searched(**of_sasrec):
+    """What a search has recorded, on whatever data: one trial of SASRec."""
+    trial = {"model": "sasrec", "trial": 0, "settings": json.dumps(of_sasrec), settings.METRIC: 0.1}
+    return lambda place: pd.DataFrame([trial])
+
+
 @pytest.fixture
 def world(planted_split, tmp_path, monkeypatch):
     monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setattr(fitting, "_split", lambda *_: planted_split)
     monkeypatch.setattr(cells.paths, "reproduced", lambda: tmp_path / "reproduced")
-    monkeypatch.setattr(settings, "recorded", lambda: pd.DataFrame(columns=["model", "settings", settings.METRIC]))
+    monkeypatch.setattr(settings, "recorded", searched(dim=8, epochs=2))
     monkeypatch.setattr(cells, "WANTED", {PLANTED: (("popularity", "ease", "sasrec"), (0, 1))})
-    monkeypatch.setitem(settings.ELSEWHERE, ("sasrec", "planted"), ({"dim": 8, "epochs": 2}, "this test"))
+    monkeypatch.setattr(cells, "REFITTED", {})
     return monkeypatch
 
 
@@ -34,7 +40,7 @@ def test_wanted_cells_have_models_and_seeds_once():
     assert len(set(wanted)) == len(wanted)
     assert {c.model for c in wanted} | {"oracle"} == set(settings.BASELINES) == set(baselines.REGISTRY)
     assert {c.seed for c in wanted if c.model == "ease"} == {0}
-    lastfm = [c for c in wanted if c.dataset == "lastfm" and c.split == "leave_one_out" and c.model == "sasrec"]
+    lastfm = [c for c in wanted if c.dataset == "lastfm" and c.protocol == "leave_one_out" and c.model == "sasrec"]
     assert [c.seed for c in lastfm] == [0, 1, 2]
     assert set(cells.GUESS) == set(settings.BASELINES) and {c.dataset for c in wanted} <= set(settings.SIZES)
     with pytest.raises(ValueError, match="dataset must be one of 'lastfm', .*got 'netflix'"):
@@ -66,11 +72,11 @@ def test_cells_are_made_cheapest_first_and_once(world):
 def test_settings_are_part_of_a_cell(world):
     cell = BaselineCell(*PLANTED, "sasrec", 0)
     name = cell.folder
-    world.setitem(settings.ELSEWHERE, ("sasrec", "planted"), ({"dim": 16, "epochs": 2}, "this test"))
+    world.setattr(settings, "recorded", searched(dim=16, epochs=2))
     assert cell.folder != name
     cell.make()
     about = json.loads((cell.folder / "about.json").read_text())
-    assert about["settings"] == {"dim": 16, "epochs": 2} and about["source"] == "this test"
+    assert about["settings"] == {"dim": 16, "epochs": 2} and about["source"].endswith("trial 0 of 1")
     assert about["epochs"] == 2 and not (cell.folder / "checkpoints").exists()
 
 
@@ -132,18 +138,16 @@ def test_seen_items_are_kept_too_where_targets_repeat(world, planted_split):
 
 
 KILLED = """
-import pandas as pd
 from contrec.experiments.baselines import cells
 from contrec.study import settings
-settings.recorded = lambda: pd.DataFrame(columns=["model", "settings", settings.METRIC])
-settings.ELSEWHERE["sasrec", "planted"] = ({"dim": 16, "epochs": 40, "patience": 40}, "this test")
+from tests.experiments.test_grid import searched
+settings.recorded = searched(dim=16, epochs=40, patience=40)
 cells.BaselineCell("planted", "planted", "leave_one_out", "sasrec", 0).make()
 """
 
 
 def test_a_killed_cell_goes_on_from_its_checkpoint_to_the_same_ranks(tmp_path, monkeypatch):
-    monkeypatch.setattr(settings, "recorded", lambda: pd.DataFrame(columns=["model", "settings", settings.METRIC]))
-    monkeypatch.setitem(settings.ELSEWHERE, ("sasrec", "planted"), ({"dim": 16, "epochs": 40, "patience": 40}, ""))
+    monkeypatch.setattr(settings, "recorded", searched(dim=16, epochs=40, patience=40))
     cell, ranks = BaselineCell(*PLANTED, "sasrec", 0), {}
     for name in ("killed", "whole"):
         monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path / name))

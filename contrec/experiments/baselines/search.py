@@ -24,9 +24,22 @@ from contrec.files import Damaged, room
 from contrec.study import jobs, settings
 from contrec.study.config import Config
 from contrec.study.evaluating import versions_of
-from contrec.study.fitting import data_key, load_split
+from contrec.study.fitting import data_key, fitted, load_split
 from contrec.study.recording import entry_of, read_table, write_rows
-from contrec.study.settings import FIRST, KNOWN, METRIC, SHORT, SIZES, SPACES, Place, place_of, recorded, trained
+from contrec.study.settings import (
+    FIRST,
+    KNOWN,
+    METRIC,
+    RECIPES,
+    SHORT,
+    SIZES,
+    SPACES,
+    Place,
+    recipe_settings,
+    recorded,
+    searched_on,
+    trained,
+)  # fmt: skip
 
 STARTUP = 8  # trials drawn at random before the sampler models them
 
@@ -35,7 +48,8 @@ def place(dataset: str, source: str | None = None, split: str = "leave_one_out")
     """Where a data set is searched; without a source, on the one whose baselines the study's tables want."""
     wanted = [key[1] for key in cells.WANTED if (key[0], key[2]) == (dataset, split)]
     source = source or next(iter(wanted), None)
-    return place_of(Config.from_parameters(dataset=dataset, source=source, split=split))
+    config = Config.from_parameters(dataset=dataset, source=source, split=split)
+    return searched_on(config.dataset, config.source, config.split)
 
 
 def config_of(place: Place) -> Config:
@@ -134,8 +148,13 @@ def _trial(model: str, number: int, place: Place) -> None:
     trial = study.ask()
     own = {name: _suggest(trial, name, what) for name, what in SPACES[model].items()}
     split, start = load_split(config_of(place)), time.perf_counter()
-    short = SHORT if trained(model) and SIZES.get(place[0], 1) > 1 else {}
-    made = baselines.make(model, **own, **short).fit(split, seed=0)
+    if model in RECIPES:
+        name, recipe = model.split("/")
+        config = Config.from_parameters(name, recipe, "laptop", dataset=place[0], source=place[1], split=place[2])
+        made = fitted(config.with_settings(**recipe_settings(own)), seed=0)
+    else:
+        short = SHORT if trained(model) and SIZES.get(place[0], 1) > 1 else {}
+        made = baselines.make(model, **own, **short).fit(split, seed=0)
     value = evaluate(made, split.validation).metrics()[METRIC]
     trial.set_user_attr("settings", own)
     trial.set_user_attr("seconds", time.perf_counter() - start)
