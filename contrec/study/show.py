@@ -184,7 +184,7 @@ def quick_check(config: Config, recommender: Recommender) -> dict[tuple[str, int
 
     class UserToken:
         def score(self, cases):
-            return recommender.scores_of(recommender.embeddings.users(cases).to(recommender.device), None)
+            return recommender.scores_of(recommender.embeddings.users(cases).to(recommender.device), None, "cosine")
 
     kept = {name: evaluating.kept_evaluations(evaluating.floor(config, name, seed))[name] for name in QUICK}
     kept["user token alone"] = evaluate(UserToken(), split.test)
