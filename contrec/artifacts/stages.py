@@ -21,6 +21,7 @@ RECORD = Path(__file__).with_name("stage_versions.json")
 _FLOORS = (
     "popularity",
     "itemknn",
+    "text",
     "transitions",
     "ease",
     "puresvd",

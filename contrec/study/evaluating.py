@@ -29,7 +29,7 @@ from contrec.study.settings import FLOORS, chosen, trained
 # Stages that a baseline's result depends on, besides "baselines" and the data
 _GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baselines")
 VERSIONS = {
-    "lightgcn": ("embeddings",), **dict.fromkeys(("mf", "gtn", "ltgnn"), _GRAPH),
+    **dict.fromkeys(("lightgcn", "itemknn/text"), ("embeddings",)), **dict.fromkeys(("mf", "gtn", "ltgnn"), _GRAPH),
     **dict.fromkeys(("gru4rec", "sasrec", "ssd4rec"), _SEQUENCE), "dreamrec": (*_SEQUENCE, "dreamrec", "diffusion"),
 }  # fmt: skip
 REPEATS = 0.05  # share of test targets that were seen, from which on rankings with seen items kept are made too
@@ -134,7 +134,7 @@ def alone_key(config: Config, seed: int) -> dict:
 
 def versions_of(name: str) -> dict[str, int]:
     """Versions of the stages that a baseline is made of."""
-    stages = ("baselines", *VERSIONS.get(name.partition("/")[0], ()))
+    stages = ("baselines", *VERSIONS.get(name, VERSIONS.get(name.partition("/")[0], ())))
     return {stage: stage_version(stage) for stage in stages}
 
 
