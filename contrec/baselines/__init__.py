@@ -60,6 +60,7 @@ REGISTRY = {
     "itemknn/recency": partial(ItemKNN, decay=0.7),  # chosen on LastFM validation: .7, .8, .9, .95, 1 tried
     "itemknn/text": partial(ItemKNN, decay=0.7, text_weight=0.1),
     "transitions": Transitions,
+    "transitions/text": partial(Transitions, text_weight=0.2),
     "ease": EASE,
     "ease/tags": partial(EASE, tag_weight=1.0),
     "puresvd": PureSVD,

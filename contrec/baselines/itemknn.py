@@ -58,9 +58,9 @@ class ItemKNN(Baseline):
         self.similarity = shrunk_cosine(interaction_matrix(split.train), self.shrink)
         if self.neighbours is not None:
             self.similarity = keep_largest(self.similarity, self.neighbours)
-        if self.text_weight:
-            text, a = text_similarity(split.catalogue, self.text_neighbours), np.float32(self.text_weight)
-            self.similarity = ((1 - a) * self.similarity + a * text).tocsr()
+        self.text = text_similarity(split.catalogue, self.text_neighbours) if self.text_weight else None
+        if self.text is not None:
+            self.similarity = (1 - self.text_weight) * self.similarity + self.text_weight * self.text
         return self
 
     def score(self, cases: Cases) -> np.ndarray:

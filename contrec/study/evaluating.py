@@ -29,7 +29,8 @@ from contrec.study.settings import FLOORS, chosen, trained
 # Stages that a baseline's result depends on, besides "baselines" and the data
 _GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baselines")
 VERSIONS = {
-    **dict.fromkeys(("lightgcn", "itemknn/text"), ("embeddings",)), **dict.fromkeys(("mf", "gtn", "ltgnn"), _GRAPH),
+    **dict.fromkeys(("lightgcn", "itemknn/text", "transitions/text"), ("embeddings",)),
+    **dict.fromkeys(("mf", "gtn", "ltgnn"), _GRAPH),
     **dict.fromkeys(("gru4rec", "sasrec", "ssd4rec"), _SEQUENCE), "dreamrec": (*_SEQUENCE, "dreamrec", "diffusion"),
 }  # fmt: skip
 REPEATS = 0.05  # share of test targets that were seen, from which on rankings with seen items kept are made too

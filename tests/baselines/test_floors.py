@@ -8,7 +8,10 @@ from contrec.data.interactions import Cases, Catalogue, Interactions, Split
 from contrec.evaluation import evaluate
 from contrec.relations import ease_weights, keep_largest, recent_matrix
 
-FLOORS = ("popularity", "itemknn", "itemknn/recency", "itemknn/text", "transitions", "ease", "repeat_history")
+FLOORS = (
+    "popularity", "itemknn", "itemknn/recency", "itemknn/text", "transitions", "transitions/text", "ease",
+    "repeat_history",
+)  # fmt: skip
 
 
 def make_split(sequences, n_items, hold=0):
