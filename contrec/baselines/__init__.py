@@ -71,6 +71,7 @@ REGISTRY = {
     "gru4rec": GRU4Rec,
     "sasrec": SASRec,
     "sasrec/bce": partial(SASRec, loss="bce"),
+    "sasrec/text": partial(SASRec, start="text"),
     "ssd4rec": SSD4Rec,
     "dreamrec": DreamRec,
     "dreamrec/inner": partial(DreamRec, score_by="inner"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
-from contrec.data.interactions import Catalogue
-from contrec.embeddings.text import item_texts, tfidf_matrix
+from contrec.data.interactions import Catalogue, Split
+from contrec.embeddings.text import item_texts, standardised, tfidf_matrix
 from contrec.memory import rows_at_once
 from contrec.relations import keep_largest
 
@@ -37,3 +37,20 @@ def text_similarity(catalogue: Catalogue, neighbours: int) -> csr_matrix:
             cosine[cosine < least[:, None]] = 0
         parts.append(keep_largest(csr_matrix(cosine), neighbours))
     return vstack(parts, format="csr")
+
+
+def text_vectors(split: Split, dim: int) -> np.ndarray:
+    """The leading directions of the items' TF-IDF rows, each of mean 0 and variance 1 over the train items.
+
+    From a randomised SVD with a fixed seed: where texts have no word in common, one by ARPACK starts anew at random.
+
+    Returns:
+        Float32, shape (m, dim); zeros beyond the rank of the texts.
+    """
+    from sklearn.utils.extmath import randomized_svd
+
+    words = tfidf_matrix(item_texts(split.catalogue))
+    left, values, _ = randomized_svd(words, min(dim, *words.shape), random_state=0)
+    vectors = np.zeros((split.n_items, dim), np.float32)
+    vectors[:, : len(values)] = standardised(left * values, split.train.item)
+    return vectors

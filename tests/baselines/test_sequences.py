@@ -158,6 +158,7 @@ def test_held_out_rows_reach_no_weight():
         (SASRec, {"loss": "hinge"}, "loss must be one of 'softmax', 'sampled', 'bce'"),
         (SASRec, {"dim": 10, "heads": 4}, "dim must be a multiple of heads"),
         (SASRec, {"dropout": 1.5}, "dropout must lie in"),
+        (SASRec, {"start": "image"}, "start must be one of 'random', 'text'"),
         (GRU4Rec, {"hidden": 0}, "hidden must be"),
         (GRU4Rec, {"epochs": 0}, "epochs must be"),
         (GRU4Rec, {"length": 0}, "length must be"),
