@@ -25,6 +25,7 @@ _FLOORS = (
     "transitions",
     "ease",
     "puresvd",
+    "ials",
     "lightgcn",
     "repeat_history",
     "oracle",

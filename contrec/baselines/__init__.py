@@ -37,6 +37,7 @@ from contrec.baselines.dreamrec import DreamRec
 from contrec.baselines.ease import EASE
 from contrec.baselines.gru4rec import GRU4Rec
 from contrec.baselines.gtn import GTN
+from contrec.baselines.ials import IALS
 from contrec.baselines.itemknn import ItemKNN
 from contrec.baselines.learned import Learned
 from contrec.baselines.lightgcn import LightGCN
@@ -64,6 +65,8 @@ REGISTRY = {
     "ease": EASE,
     "ease/tags": partial(EASE, tag_weight=1.0),
     "puresvd": PureSVD,
+    "puresvd/64": partial(PureSVD, dim=64),
+    "ials": IALS,
     "mf": MF,
     "lightgcn": LightGCN,
     "gtn": GTN,
@@ -130,6 +133,6 @@ def _settings(maker) -> set[str] | None:
 
 
 __all__ = [
-    "DreamRec", "EASE", "GRU4Rec", "GTN", "ItemKNN", "LTGNN", "Learned", "LightGCN", "MF", "Oracle", "Popularity",
-    "PureSVD", "REGISTRY", "RepeatHistory", "SASRec", "SSD4Rec", "Transitions", "make", "register",
+    "DreamRec", "EASE", "GRU4Rec", "GTN", "IALS", "ItemKNN", "LTGNN", "Learned", "LightGCN", "MF", "Oracle",
+    "Popularity", "PureSVD", "REGISTRY", "RepeatHistory", "SASRec", "SSD4Rec", "Transitions", "make", "register",
 ]  # fmt: skip

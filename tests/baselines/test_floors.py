@@ -10,7 +10,7 @@ from contrec.relations import ease_weights, keep_largest, recent_matrix
 
 FLOORS = (
     "popularity", "itemknn", "itemknn/recency", "itemknn/text", "transitions", "transitions/text", "ease",
-    "repeat_history",
+    "ials", "repeat_history",
 )  # fmt: skip
 
 
