@@ -31,7 +31,7 @@ _FLOORS = (
     "oracle",
 )
 _RECOMMENDER = ("network", "retriever", "training", "recommender", "asking", "keeping")
-_SEQUENCES = ("sequences", "sasrec", "gru4rec", "ssd4rec")
+_SEQUENCES = ("sequences", "sasrec", "esasrec", "gru4rec", "ssd4rec")
 # Stage -> its modules and folders. A stage also depends on those before it, through the fingerprints in its key.
 STAGES: dict[str, tuple[str, ...]] = {
     "data": ("data",),

@@ -35,6 +35,7 @@ from inspect import signature
 
 from contrec.baselines.dreamrec import DreamRec
 from contrec.baselines.ease import EASE
+from contrec.baselines.esasrec import ESASRec
 from contrec.baselines.gru4rec import GRU4Rec
 from contrec.baselines.gtn import GTN
 from contrec.baselines.ials import IALS
@@ -75,6 +76,7 @@ REGISTRY = {
     "sasrec": SASRec,
     "sasrec/bce": partial(SASRec, loss="bce"),
     "sasrec/text": partial(SASRec, start="text"),
+    "esasrec": ESASRec,
     "ssd4rec": SSD4Rec,
     "dreamrec": DreamRec,
     "dreamrec/inner": partial(DreamRec, score_by="inner"),
@@ -133,6 +135,6 @@ def _settings(maker) -> set[str] | None:
 
 
 __all__ = [
-    "DreamRec", "EASE", "GRU4Rec", "GTN", "IALS", "ItemKNN", "LTGNN", "Learned", "LightGCN", "MF", "Oracle",
+    "DreamRec", "EASE", "ESASRec", "GRU4Rec", "GTN", "IALS", "ItemKNN", "LTGNN", "Learned", "LightGCN", "MF", "Oracle",
     "Popularity", "PureSVD", "REGISTRY", "RepeatHistory", "SASRec", "SSD4Rec", "Transitions", "make", "register",
 ]  # fmt: skip

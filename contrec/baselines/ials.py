@@ -50,7 +50,7 @@ class IALS(Baseline):
         """Item vectors, float32, shape (m, d), from ``split.train``.
 
         Args:
-            seed: of the start. The objective is not convex: on LastFM validation four starts end at NDCG@10 .047 to .050.
+            seed: of the start. The objective is not convex: on LastFM validation four starts end at NDCG@10 .047-.050.
             embeddings, progress: not needed.
         """
         require_split(split)

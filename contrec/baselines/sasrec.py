@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -48,17 +50,25 @@ class SASRec(SequenceModel):
         return module
 
 
-class CausalTransformer(nn.Module):
-    """Encoder of :class:`~contrec.baselines.sequences.NextItem`; none looks ahead, so right padding needs no mask."""
+def pre_norm(dim: int, heads: int, dropout: float) -> nn.Module:
+    """SASRec's block: the feed-forward layer is as wide as the states."""
+    return nn.TransformerEncoderLayer(dim, heads, dim, dropout, batch_first=True, norm_first=True)
 
-    def __init__(self, dim: int, layers: int, heads: int, dropout: float, length: int):
+
+class CausalTransformer(nn.Module):
+    """Encoder of :class:`~contrec.baselines.sequences.NextItem`; none looks ahead, so right padding needs no mask.
+
+    Args:
+        block: (dim, heads, dropout) -> a block, called with states, ``src_mask`` and ``is_causal``.
+    """
+
+    def __init__(
+        self, dim: int, layers: int, heads: int, dropout: float, length: int, block: Callable[..., nn.Module] = pre_norm
+    ):
         super().__init__()
         self.position = nn.Parameter(torch.randn(length, dim) * dim**-0.5)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(dim, heads, dim, dropout, batch_first=True, norm_first=True)
-            for _ in range(layers)
-        )
+        self.blocks = nn.ModuleList(block(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -66,7 +76,7 @@ class CausalTransformer(nn.Module):
         return self.norm(self._through(self.blocks, x, lengths))
 
     def newest(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """The state at the newest item of each row alone, (B, d): the last block is computed there only.
+        """The state at the newest item of each row alone, (B, d): the last block, SASRec's, is computed there only.
 
         Args:
             x, lengths: as in :meth:`forward`; of a row of length 0, the state at its padding.

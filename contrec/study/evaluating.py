@@ -31,7 +31,7 @@ _GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baseli
 VERSIONS = {
     **dict.fromkeys(("lightgcn", "itemknn/text", "transitions/text"), ("embeddings",)),
     **dict.fromkeys(("mf", "gtn", "ltgnn"), _GRAPH),
-    **dict.fromkeys(("gru4rec", "sasrec", "ssd4rec"), _SEQUENCE), "sasrec/text": (*_SEQUENCE, "embeddings"),
+    **dict.fromkeys(("gru4rec", "sasrec", "esasrec", "ssd4rec"), _SEQUENCE), "sasrec/text": (*_SEQUENCE, "embeddings"),
     "dreamrec": (*_SEQUENCE, "dreamrec", "diffusion"),
 }  # fmt: skip
 REPEATS = 0.05  # share of test targets that were seen, from which on rankings with seen items kept are made too
