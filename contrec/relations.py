@@ -62,6 +62,15 @@ def shrunk_cosine(matrix: csr_matrix, shrink: float) -> csr_matrix:
     return csr_matrix((value, (row, column)), shape=similarity.shape)
 
 
+def keep_largest(similarity: csr_matrix, k: int) -> csr_matrix:
+    """Keep the k largest entries of each row, of equal ones those with the smaller column."""
+    row = np.repeat(np.arange(similarity.shape[0]), np.diff(similarity.indptr))
+    order = np.lexsort((similarity.indices, -similarity.data, row))
+    place = np.arange(len(order)) - similarity.indptr[row]  # rows stay together, so places count within each
+    kept = order[place < k]
+    return csr_matrix((similarity.data[kept], (row[kept], similarity.indices[kept])), shape=similarity.shape)
+
+
 def transition_matrix(train: Interactions, shrink: float) -> csr_matrix:
     """Shares of what came next, n(i -> j) / (n_i + shrink), float32, CSR, shape (m, m); i followed by i counts too."""
     same_user = train.user[1:] == train.user[:-1]

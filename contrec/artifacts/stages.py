@@ -21,15 +21,17 @@ RECORD = Path(__file__).with_name("stage_versions.json")
 _FLOORS = (
     "popularity",
     "itemknn",
+    "text",
     "transitions",
     "ease",
     "puresvd",
+    "ials",
     "lightgcn",
     "repeat_history",
     "oracle",
 )
 _RECOMMENDER = ("network", "retriever", "training", "recommender", "asking", "keeping")
-_SEQUENCES = ("sequences", "sasrec", "gru4rec", "ssd4rec")
+_SEQUENCES = ("sequences", "sasrec", "esasrec", "bsarec", "gru4rec", "ssd4rec")
 # Stage -> its modules and folders. A stage also depends on those before it, through the fingerprints in its key.
 STAGES: dict[str, tuple[str, ...]] = {
     "data": ("data",),

@@ -33,10 +33,13 @@ from dataclasses import fields
 from functools import partial
 from inspect import signature
 
+from contrec.baselines.bsarec import BSARec
 from contrec.baselines.dreamrec import DreamRec
 from contrec.baselines.ease import EASE
+from contrec.baselines.esasrec import ESASRec
 from contrec.baselines.gru4rec import GRU4Rec
 from contrec.baselines.gtn import GTN
+from contrec.baselines.ials import IALS
 from contrec.baselines.itemknn import ItemKNN
 from contrec.baselines.learned import Learned
 from contrec.baselines.lightgcn import LightGCN
@@ -59,10 +62,14 @@ REGISTRY = {
     "repeat_history": RepeatHistory,
     "itemknn": ItemKNN,
     "itemknn/recency": partial(ItemKNN, decay=0.7),  # chosen on LastFM validation: .7, .8, .9, .95, 1 tried
+    "itemknn/text": partial(ItemKNN, decay=0.7, text_weight=0.1),
     "transitions": Transitions,
+    "transitions/text": partial(Transitions, text_weight=0.2),
     "ease": EASE,
     "ease/tags": partial(EASE, tag_weight=1.0),
     "puresvd": PureSVD,
+    "puresvd/64": partial(PureSVD, dim=64),
+    "ials": IALS,
     "mf": MF,
     "lightgcn": LightGCN,
     "gtn": GTN,
@@ -70,6 +77,9 @@ REGISTRY = {
     "gru4rec": GRU4Rec,
     "sasrec": SASRec,
     "sasrec/bce": partial(SASRec, loss="bce"),
+    "sasrec/text": partial(SASRec, start="text"),
+    "esasrec": ESASRec,
+    "bsarec": BSARec,
     "ssd4rec": SSD4Rec,
     "dreamrec": DreamRec,
     "dreamrec/inner": partial(DreamRec, score_by="inner"),
@@ -129,6 +139,7 @@ def _settings(maker) -> set[str] | None:
 
 
 __all__ = [
-    "DreamRec", "EASE", "GRU4Rec", "GTN", "ItemKNN", "LTGNN", "Learned", "LightGCN", "MF", "Oracle", "PlainHead",
-    "Popularity", "PureSVD", "REGISTRY", "RepeatHistory", "SASRec", "SSD4Rec", "Transitions", "make", "register",
+    "BSARec", "DreamRec", "EASE", "ESASRec", "GRU4Rec", "GTN", "IALS", "ItemKNN", "LTGNN", "Learned", "LightGCN", "MF",
+    "Oracle", "PlainHead", "Popularity", "PureSVD", "REGISTRY", "RepeatHistory", "SASRec", "SSD4Rec", "Transitions",
+    "make", "register",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from contrec.checks import one_of, positive
@@ -164,7 +165,12 @@ def tfidf_vectors(texts: list[str], dim: int, seed: int = 0) -> np.ndarray:
 
     Dimensions beyond the rank of the texts are zero.
     """
+    matrix = tfidf_matrix(texts)
+    return (matrix @ singular_vectors(matrix, dim, seed)).astype(np.float32)
+
+
+def tfidf_matrix(texts: list[str]) -> csr_matrix:
+    """TF-IDF of words and word pairs, float64, CSR, a row of length 1 a text (of length 0 for a text without words)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    matrix = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
-    return (matrix @ singular_vectors(matrix, dim, seed)).astype(np.float32)
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(texts)

@@ -29,8 +29,11 @@ from contrec.study.settings import FLOORS, RECIPES, chosen, trained
 # Stages that a baseline's result depends on, besides "baselines" and the data
 _GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baselines")
 VERSIONS = {
-    "lightgcn": ("embeddings", "lightgcn"), **dict.fromkeys(("mf", "gtn", "ltgnn"), _GRAPH),
-    **dict.fromkeys(("gru4rec", "sasrec", "ssd4rec"), _SEQUENCE), "dreamrec": (*_SEQUENCE, "dreamrec", "diffusion"),
+    "lightgcn": ("embeddings", "lightgcn"),
+    **dict.fromkeys(("itemknn/text", "transitions/text"), ("embeddings",)),
+    **dict.fromkeys(("mf", "gtn", "ltgnn"), _GRAPH),
+    **dict.fromkeys(("gru4rec", "sasrec", "esasrec", "bsarec", "ssd4rec"), _SEQUENCE),
+    "sasrec/text": (*_SEQUENCE, "embeddings"), "dreamrec": (*_SEQUENCE, "dreamrec", "diffusion"),
     "contrec/plain-head": ("learned", "embeddings", "plain_head"),
 }  # fmt: skip
 REPEATS = 0.05  # share of test targets that were seen, from which on rankings with seen items kept are made too

@@ -16,15 +16,16 @@ FIRST = ("lastfm", "released", "leave_one_out")  # whose choice holds where a da
 
 # Models in the order of the tables; what "repeat_history" is for are catalogues where people buy again
 BASELINES = (
-    "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "ease/tags",
-    "puresvd", "mf", "lightgcn",
-    "gtn", "ltgnn", "gru4rec", "sasrec", "sasrec/bce", "ssd4rec", "dreamrec", "dreamrec/inner",
-    "contrec/plain-head", "oracle",
-)  # fmt: skip
-DETERMINISTIC = (
-    "popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "ease/tags", "puresvd",
+    "popularity", "repeat_history", "itemknn", "itemknn/recency", "itemknn/text", "transitions", "transitions/text",
+    "ease", "ease/tags", "puresvd", "puresvd/64", "ials", "mf", "lightgcn", "gtn", "ltgnn", "gru4rec", "sasrec",
+    "sasrec/bce", "sasrec/text", "esasrec", "bsarec", "ssd4rec", "dreamrec", "dreamrec/inner", "contrec/plain-head",
     "oracle",
 )  # fmt: skip
+DETERMINISTIC = (
+    "popularity", "repeat_history", "itemknn", "itemknn/recency", "itemknn/text", "transitions", "transitions/text",
+    "ease", "ease/tags", "puresvd", "puresvd/64", "oracle",
+)  # fmt: skip
+_SOLVED = ("ials",)  # from a random start, yet not by gradient: no epochs
 
 
 def model_order(model: str) -> int:
@@ -47,14 +48,23 @@ _NEXT_ITEM = {
     "length": [20, 50, 100, 200], "loss": ["softmax", "sampled"], "negatives": [256, 1024],
     "weight_decay": [0.0, 0.01, 0.1],
 }  # fmt: skip
+_ATTENTION = {**_NEXT_ITEM, "layers": [1, 2, 3], "heads": [1, 2, 4]}
 SPACES: dict[str, dict] = {
     "popularity": {"share": (0.02, 1.0)},
     "itemknn": {"shrink": (1.0, 200.0), "neighbours": [None, 20, 50, 100, 200]},
     "itemknn/recency": {"shrink": (1.0, 200.0), "decay": (0.5, 0.99), "last": [10, 20, 50]},
+    "itemknn/text": {
+        "shrink": (1.0, 200.0), "decay": (0.5, 0.99), "text_weight": (0.01, 1.0), "text_neighbours": [20, 50, 100, 200],
+    },
     "transitions": {"shrink": (1.0, 200.0), "knn_weight": (0.01, 10.0), "decay": (0.5, 0.99)},
+    "transitions/text": {
+        "shrink": (1.0, 200.0), "knn_weight": (0.01, 10.0), "decay": (0.5, 0.99), "text_weight": (0.01, 1.0),
+        "text_neighbours": [20, 50, 100, 200],
+    },
     "ease": {"ridge": (5.0, 5000.0), "decay": _DECAY},
     "ease/tags": {"ridge": (5.0, 5000.0), "decay": _DECAY, "tag_weight": (0.1, 10.0)},
-    "puresvd": {"dim": (4, 512)},
+    "puresvd": {"dim": (4, 1024)},
+    "ials": {"dim": [32, 64, 128, 256], "unobserved": (0.01, 1.0), "ridge": (1e-4, 0.1)},
     "lightgcn": {
         "loss": ["bpr", "softmax"], "dim": [64, 128, 256], "layers": [2, 3, 4], "lr": (1e-3, 3e-2),
         "weight_decay": (1e-6, 1e-3),
@@ -69,7 +79,8 @@ SPACES: dict[str, dict] = {
         "users": ["learned", "history"],
     },
     "gru4rec": {**_NEXT_ITEM, "hidden": [64, 128, 256]},
-    "sasrec": {**_NEXT_ITEM, "layers": [1, 2, 3], "heads": [1, 2, 4]},
+    "sasrec": _ATTENTION, "sasrec/text": _ATTENTION, "esasrec": {**_ATTENTION, "widen": [1, 2, 4]},
+    "bsarec": {**_ATTENTION, "alpha": [0.1, 0.3, 0.5, 0.7, 0.9], "cutoff": [1, 3, 5, 7, 9]},
     "ssd4rec": {
         "dim": [32, 64, 128], "dropout": [0.2, 0.4, 0.6], "lr": (3e-4, 1e-2), "batch_size": [64, 128, 256],
         "layers": [1, 2], "mask_ratio": [0.0, 0.1, 0.2], "length": [20, 50], "cases_per_user": [2, 4],
@@ -120,7 +131,8 @@ _GRAPH = {"dim": 32, "epochs": 12, "batch_size": 512, "lr": 1e-2}
 _SEQUENCE = {"dim": 32, "epochs": 8, "batch_size": 32, "lr": 5e-3, "length": 20, "dropout": 0.2}
 TINY: dict[str, dict] = {
     "puresvd": {"dim": 16}, "lightgcn": {"dim": 32, "epochs": 30, "batch_size": 512}, **dict.fromkeys(
-        ("mf", "gtn", "ltgnn"), _GRAPH), **dict.fromkeys(("gru4rec", "sasrec"), _SEQUENCE),
+        ("mf", "gtn", "ltgnn"), _GRAPH), **dict.fromkeys(("gru4rec", "sasrec", "esasrec", "bsarec"), _SEQUENCE),
+    "ials": {"dim": 16, "iterations": 4},
     "ssd4rec": {**_SEQUENCE, "cases_per_user": 4, "state": 16},
     "contrec/plain-head": {"dim": 32, "width": 64, "epochs": 5, "batch_size": 64},
     "dreamrec": {"dim": 32, "epochs": 12, "batch_size": 128, "lr": 5e-3, "timesteps": 100},
@@ -170,7 +182,7 @@ def trials_wanted(model: str, dataset: str) -> int:
 
 def trained(model: str) -> bool:
     """Whether a model learns by gradient."""
-    return model not in DETERMINISTIC
+    return model not in (*DETERMINISTIC, *_SOLVED)
 
 
 def chosen(model: str, config) -> tuple[dict, str]:

@@ -3,13 +3,15 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from contrec.baselines import EASE, ItemKNN, Popularity, RepeatHistory, Transitions, make
-from contrec.baselines.itemknn import keep_largest
 from contrec.data.cases import cases_inside
 from contrec.data.interactions import Cases, Catalogue, Interactions, Split
 from contrec.evaluation import evaluate
-from contrec.relations import ease_weights, recent_matrix
+from contrec.relations import ease_weights, keep_largest, recent_matrix
 
-FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "repeat_history")
+FLOORS = (
+    "popularity", "itemknn", "itemknn/recency", "itemknn/text", "transitions", "transitions/text", "ease",
+    "ials", "repeat_history",
+)  # fmt: skip
 
 
 def make_split(sequences, n_items, hold=0):
@@ -168,6 +170,8 @@ def test_planted_order_is_found_by_transitions_alone():
         ("itemknn", {"shrink": -1.0}, "shrink must lie in"),
         ("itemknn", {"neighbours": 0}, "neighbours must be"),
         ("itemknn", {"decay": 1.5}, "decay must lie in"),
+        ("itemknn", {"text_weight": 1.5}, "text_weight must lie in"),
+        ("itemknn", {"text_neighbours": 0}, "text_neighbours must be"),
         ("transitions", {"knn_weight": -0.1}, "knn_weight"),
         ("ease", {"ridge": 0.0}, "ridge must be greater"),
         ("svd++", {}, "baseline must be one of"),

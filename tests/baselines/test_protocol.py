@@ -1,5 +1,7 @@
 """What every baseline must keep, whatever it is: the protocol, strangers, no leak, no meaning in an item's number."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,10 +90,12 @@ def test_item_numbers_mean_nothing(name):
     names = rng.permutation(40)
     chosen, _ = settings.chosen(name, Config.from_parameters())
     value = []
-    for own in (rows, [names[s] for s in rows]):
-        made = make_split(own, 40, hold=2)
+    for number in (np.arange(40), names):
+        made = make_split([number[s] for s in rows], 40, hold=2)
+        titles = tuple(str(i) for i in np.argsort(number))  # a text goes with its item
+        made = replace(made, catalogue=replace(made.catalogue, titles=titles))
         value.append(evaluate(make(name, **chosen).fit(made, seed=0), made.test).metrics()["NDCG@10"])
-    exact = name not in LEARNED and name not in ("lightgcn", "puresvd")
+    exact = name not in LEARNED and name.partition("/")[0] not in ("lightgcn", "puresvd", "ials")
     assert value[0] == pytest.approx(value[1], abs=1e-6 if exact else 0.15)
     if name in ("transitions", "gru4rec", "sasrec", "ssd4rec"):
         assert min(value) > 0.98

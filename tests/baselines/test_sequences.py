@@ -1,4 +1,4 @@
-"""Padding, positions, losses and the two next-item models, on rules that can be known."""
+"""Padding, positions, losses and the causal next-item models, on rules that can be known."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from contrec.baselines import GRU4Rec, Popularity, SASRec
+from contrec.baselines import ESASRec, GRU4Rec, Popularity, SASRec
 from contrec.baselines.sasrec import CausalTransformer
 from contrec.baselines.sequences import every_position, last_position, next_item_loss, padded, windows
 from contrec.data import DataError
@@ -25,7 +25,7 @@ def circle():
     return make_split([(rng.integers(40) + np.arange(rng.integers(5, 12))) % 40 for _ in range(300)], 40, hold=2)
 
 
-@pytest.fixture(scope="module", params=[SASRec, GRU4Rec])
+@pytest.fixture(scope="module", params=[SASRec, ESASRec, GRU4Rec])
 def fitted(request, circle):
     return request.param(**SMALL).fit(circle, seed=1)
 
@@ -84,7 +84,7 @@ def test_sampled_softmax_is_full_softmax_on_average():
     assert abs(draws.mean() - full) < 0.004  # four standard errors
 
 
-def test_both_learn_what_popularity_cannot(fitted, circle):
+def test_all_learn_what_popularity_cannot(fitted, circle):
     value = evaluate(fitted, circle.test).metrics()["NDCG@10"]
     assert value > 0.9 > 0.4 > evaluate(Popularity().fit(circle), circle.test).metrics()["NDCG@10"]
 
@@ -158,6 +158,8 @@ def test_held_out_rows_reach_no_weight():
         (SASRec, {"loss": "hinge"}, "loss must be one of 'softmax', 'sampled', 'bce'"),
         (SASRec, {"dim": 10, "heads": 4}, "dim must be a multiple of heads"),
         (SASRec, {"dropout": 1.5}, "dropout must lie in"),
+        (SASRec, {"start": "image"}, "start must be one of 'random', 'text'"),
+        (ESASRec, {"widen": 0}, "widen must be"),
         (GRU4Rec, {"hidden": 0}, "hidden must be"),
         (GRU4Rec, {"epochs": 0}, "epochs must be"),
         (GRU4Rec, {"length": 0}, "length must be"),
