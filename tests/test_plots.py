@@ -311,8 +311,8 @@ def test_ranking_marks_published_values_hollow_and_draws_no_bar_without_an_inter
     assert set(frame["metric"]) == {"HR@10", "NDCG@10"}
     said = [t.get_text() for t in figure.legends[0].get_texts()]
     assert said == [
-        "reproduced (bars: 95 % bootstrap over users)",
-        "this run (bars: 95 % bootstrap over users)",
+        "reproduced (bars: 95 % over users and, where several, trainings)",
+        "this run (bars: 95 % over users and, where several, trainings)",
         "published (bars: mean ± s.d., 5 inferences)",
     ]
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from contrec import paths
 from contrec.cli.parser import parser
+from contrec.evaluation import paired_bootstrap
 from contrec.report import findings, summary
+from contrec.study import words
 
 README = (paths.root() / "README.md").read_text(encoding="utf-8")
 
@@ -41,15 +44,50 @@ def test_findings_are_the_recorded_ones():
 
 def test_the_answer_is_computed(monkeypatch):
     first, second = summary.answer()
-    assert "finds .1143" in first and "EASE with .1008" in first and "above the best baseline" in first
-    assert second.startswith("But neither") and "its user token alone has .1201" in second
-    other = {"difference": -5.0, "low": -6.0, "high": -4.0}
+    assert "finds .1143" in first and "EASE with .1008" in first and "level with the highest baseline" in first
+    assert second.startswith("Neither") and "its user token alone has .1201" in second
+    assert second.endswith("Detectable were 1.4, 0.3, 1.4 points.")
+    other = {"difference": -5.0, "low": -6.0, "high": -4.0, "detectable": 1.0}
     monkeypatch.setattr(summary, "difference", lambda model, against: other)
     first, second = summary.answer()
-    assert "below the best baseline" in first
-    assert second.startswith("What is lost") and second.endswith("a head without diffusion is worse beyond noise.")
+    assert "behind the highest baseline" in first and "ahead in 0 of 16, level in 0, behind in 16" in first
+    assert second.startswith("Its user token alone, ") and "a head without diffusion is behind it: " in second
+    assert summary.opening().startswith("On LastFM it is ahead of 0 of the 16 plain baselines run here, behind EASE, ")
     monkeypatch.setattr(summary, "RUN", "no_such_run")
-    assert summary.answer() == []
+    assert summary.answer() == [] and summary.opening() == ""
+
+
+def test_its_first_sentence_is_the_recorded_answer():
+    plain = " ".join(README.split())
+    assert f"really recommend well?** {summary.opening()}" in plain
+
+
+def test_what_the_point_estimate_contains_is_said_where_its_number_stands(monkeypatch):
+    says = "point estimate contains no diffusion at inference: with the direct head the noise has weight 0."
+    assert says in " ".join(README.split("## The model")[0].split()) and says in summary.estimate()
+    assert says in summary.answer()[0] and f"\n\n{summary.estimate()}\n" in (paths.root() / "FINDINGS.md").read_text()
+    about = json.loads((paths.reproduced() / f"{summary.RUN}.json").read_text())
+    about["config"]["recommender"]["estimate"] = "sample"
+    monkeypatch.setattr(summary.json, "loads", lambda text: about)
+    assert summary.estimate() == ""
+
+
+def test_a_lead_is_over_the_baseline_that_is_named():
+    """The run has floors of its own, with other settings than the grid's, which the table shows."""
+    (ease,) = words.of_model(summary.kept(), "ease")
+    shown = summary.results_table()
+    row = shown[shown.iloc[:, 0].str.startswith("EASE")].iloc[0]
+    assert row["HR@10"].startswith(summary.rate(ease.metrics()["HR@10"]))
+    whole = words.of_model(summary.kept(), "contrec")
+    assert summary.difference("contrec", "ease") == paired_bootstrap(whole, [ease], "HR@10")
+
+
+def test_what_a_trained_head_adds_on_software_is_in_the_table():
+    """Origin: data/reproduced, the same difference in FINDINGS.md, with the sign of the part."""
+    rows = summary.results_table().set_index("LastFM, unless said")["HR@10"]
+    assert rows["Software, DeftRec `tuned` minus its user token, points"].startswith("+2.25 [+1.13, +3.33]")
+    assert rows["Software, ContRec `tuned` minus its user token, points"].startswith("+1.90 [+0.64, +3.14]")
+    assert rows["its mean of 32 draws: the diffusion"].startswith(".0898 [")
 
 
 def test_every_command_it_names_is_there():

@@ -24,7 +24,7 @@ from contrec.evaluation.bootstrap import bootstrap_means
 from contrec.evaluation.kept import Evaluation, Metric
 from contrec.evaluation.metrics import METRICS, hit_rate, metric_values, ndcg, target_ranks
 from contrec.evaluation.protocol import Generator, Model, evaluate
-from contrec.evaluation.significance import paired_bootstrap, rate_interval, unpaired_bootstrap
+from contrec.evaluation.significance import paired_bootstrap, rate_interval, side, unpaired_bootstrap
 
 __all__ = [
     "METRICS",
@@ -39,6 +39,7 @@ __all__ = [
     "ndcg",
     "paired_bootstrap",
     "rate_interval",
+    "side",
     "target_ranks",
     "unpaired_bootstrap",
 ]

@@ -49,7 +49,7 @@ def demonstration(
 
     Returns:
         world; targets ("all" | "new or rare": at most :data:`RARE` train rows); model ("popularity", those of
-        :data:`ARMS`, "oracle": the best ranking that exists); HR@10, low, high (95 % bootstrap over users);
+        :data:`ARMS`, "oracle": the best ranking that exists); HR@10, low, high (95 % over users and trainings);
         difference, diff_low, diff_high (with text - without, paired, in percentage points); n_users.
     """
     frames = []

@@ -20,7 +20,7 @@ from contrec.study.evaluating import INSIDE, SEEN
 from contrec.study.fitting import load_split
 from contrec.study.recording import read_ranks
 from contrec.study.settings import DETERMINISTIC, FLOORS, chosen
-from contrec.study.tables import METRICS, TABLES, reproduced
+from contrec.study.tables import METRICS, TABLES, recorded_rates
 
 GROUPS = {"unseen": "", "same users, in training": INSIDE, "other users": SEEN}  # group: ending of a model's name
 VARIANTS = (
@@ -89,7 +89,7 @@ def unseen_groups(kept: Kept, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
 
     Returns:
         model, group (of :data:`GROUPS`: the users as strangers; the same users in the run that trained on them; all
-        others, in the training of the first run), metric, value, low, high (95 % bootstrap over users), n_users.
+        others, in the training of the first run), metric, value, low, high (95 % over users and trainings), n_users.
     """
     rows = []
     for model in _models(kept):
@@ -122,8 +122,8 @@ def unseen_gaps(kept: Kept, metrics: Sequence[str] = ("HR@10", "NDCG@10")) -> pd
     training costs: the same users, the same histories, paired. The second compares other people, with longer histories.
 
     Returns:
-        model (of stale ranks it says so), metric, comparison, difference, low, high, p (of the paired part; NaN
-        elsewhere).
+        model (of stale ranks it says so), metric, comparison, difference, low, high, p and detectable (of the paired
+        part; NaN elsewhere), verdict (of ``words.verdict``), over (what the interval is over).
     """
     rows = []
     for model in (m for m in _models(kept) if m + SEEN in kept):
@@ -134,11 +134,14 @@ def unseen_gaps(kept: Kept, metrics: Sequence[str] = ("HR@10", "NDCG@10")) -> pd
                 "in training - others": unpaired_bootstrap(inside, others, metric, DRAWS),
                 "unseen - others": unpaired_bootstrap(unseen, others, metric, DRAWS),
             }
+            name = stale.shown(model, stale.among((*unseen, *inside, *others)))
+            over = words.interval_over((model, len(unseen)), (model, len(inside)))
             for comparison, found in parts.items():
-                name = stale.shown(model, stale.among((*unseen, *inside, *others)))
-                values = (found.get(column, np.nan) for column in ("difference", "low", "high", "p"))
-                rows.append((name, metric, comparison, *values))
-    return pd.DataFrame(rows, columns=["model", "metric", "comparison", "difference", "low", "high", "p"])
+                row = {"model": name, "metric": metric, "comparison": comparison}
+                row |= {c: found.get(c, np.nan) for c in ("difference", "low", "high", "p", "detectable")}
+                rows.append(row | {"verdict": words.verdict(found["low"], found["high"]), "over": over})
+    columns = ["model", "metric", "comparison", "difference", "low", "high", "p", "detectable", "verdict", "over"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _models(kept: Kept) -> list[str]:
@@ -168,34 +171,30 @@ def one_stranger(config: Config, kept: Kept, models: Sequence[str], case: int) -
 
 
 def absence(kept: Kept, metric: str = "HR@10") -> str:
-    """What being absent from training costs, in a sentence: of how many models it is more than noise."""
+    """What being absent from training costs, in a sentence: how many models serve the same users worse, or better."""
     if not kept:
         return "Nothing was recorded."
     gaps = unseen_gaps(kept, [metric])
     own = gaps[gaps.comparison == "unseen - in training"]
-    told = own[(own.low > 0) | (own.high < 0)]
+    told = own[own.verdict != "level"]
     listed = "; ".join(f"{row.model} {words.points(row.difference, row.low, row.high)}" for row in told.itertuples())
-    return (
-        f"Absent from training, {len(told)} of {len(own)} models change beyond noise"
-        + (listed and f" ({listed})")
-        + "."
-    )
+    says = f"Models absent from training minus themselves in training: {words.counted(own)}"
+    return f"{says}{listed and f' ({listed})'}."
 
 
 def best_against_print(dataset: str, source: str, metric: str = "HR@10") -> str:
     """The best recorded baseline without a language model beside the best printed model, in a sentence."""
-    rows = reproduced().query("dataset == @dataset and source == @source and split == 'unseen_users'")
-    rows = rows[(rows.metric == metric) & ~rows.model.str.contains("/|contrec|deftrec|oracle")]
+    rows = recorded_rates(dataset, source, "unseen_users").query("metric == @metric")
+    rows = rows[~rows.model.str.contains("/|contrec|deftrec|oracle")]
     printed = pd.concat([published(table) for table in TABLES["unseen_users"].values()])
     printed = printed[(printed.dataset == dataset) & (printed.metric == metric)]
     if not len(rows) or not len(printed):
         return f"{metric}: printed or recorded numbers are missing."
-    own = rows.groupby("model")[["value", "low", "high"]].mean().sort_values("value").iloc[-1]
-    best = printed.loc[printed.value.idxmax()]
-    word = "above" if own.low > best.value else "below" if own.high < best.value else "not told apart from"
+    own, best = rows.loc[rows.value.idxmax()], printed.loc[printed.value.idxmax()]
+    word = words.against(own.low - best.value, own.high - best.value)
     return (
-        f"{metric} of {own.name}, {own.value:.4f} [{own.low:.4f}, {own.high:.4f}], is {word} the best that is printed, "
-        f"{TITLES.get(best.model, best.model)}'s {best.digits}."
+        f"{metric} of {own.model}, {own.value:.4f} [{own.low:.4f}, {own.high:.4f}], is {word} the best that is "
+        f"printed, {TITLES.get(best.model, best.model)}'s {best.digits}."
     )
 
 

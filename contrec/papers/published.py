@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from contrec import paths
+from contrec.evaluation import side
 
 COLUMNS = ["paper", "table", "row", "column", "dataset", "model", "metric", "value", "sd"]
 # what stands in data/published besides the printed tables
@@ -141,8 +142,8 @@ def verdict(
         published_sd: printed standard deviation; None or NaN where none is printed. Then only ``reproduced_sd`` counts.
         reproduced: our value; None or NaN if the run was not made.
         reproduced_sd: its standard deviation, of the same kind as the printed one (ContRec prints the spread over five
-            inferences of one training); where the paper prints none, the bootstrap s.d. over users. The two kinds are
-            never mixed.
+            inferences of one training); where the paper prints none, that of the interval over users and trainings.
+            The two kinds are never mixed.
 
     Returns:
         "within" if the difference is at most two combined standard deviations (root of the sum of squares), else
@@ -158,11 +159,9 @@ def verdict(
     if absent[0]:
         return "not published"
     if absent[1] and absent[3]:
-        raise ValueError("a verdict needs a standard deviation: pass the bootstrap s.d. over users as reproduced_sd")
+        raise ValueError("a verdict needs a standard deviation: pass that of the interval over users as reproduced_sd")
     spread = [0.0 if gone else float(sd) for sd, gone in ((published_sd, absent[1]), (reproduced_sd, absent[3]))]
     if min(spread) < 0:
         raise ValueError(f"a standard deviation must not be negative, got {min(spread)}")
-    difference = reproduced - published
-    if abs(difference) <= 2 * math.hypot(*spread) + 1e-12:
-        return "within"
-    return "above" if difference > 0 else "below"
+    difference, reach = reproduced - published, 2 * math.hypot(*spread) + 1e-12
+    return {1: "above", -1: "below", 0: "within"}[side(difference - reach, difference + reach)]

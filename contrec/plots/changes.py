@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from contrec.plots.common import BOOTSTRAP, add_subtitle, marker_fill, need, themed
+from contrec.plots.common import INTERVAL, add_subtitle, marker_fill, need, themed
 from contrec.plots.theme import BLACK, BLUE, GREEN, GREY, METHODS, VERMILLION, new, plain
 
 
@@ -56,7 +56,7 @@ def differences(frame: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "NDCG
         axes[0, 0].get_yticklabels()[n].set_fontweight("bold")
     for kind in kinds:
         colour, marker = (METHODS["deftrec"][1], "D") if kind == "published" else (VERMILLION, "o")
-        bar = "no interval" if kind == "published" else f"bars: {BOOTSTRAP}, paired"
+        bar = "no interval" if kind == "published" else f"bars: {INTERVAL}, paired"
         axes[0, 0].plot([], [], ls="", marker=marker, label=f"{kind} ({bar})", **marker_fill(kind, colour))
     figure.legend(
         loc="outside lower center", ncols=1, title="changed minus full model, percentage points", title_fontsize=6.5
@@ -114,7 +114,7 @@ def sweep(curves: pd.DataFrame, *, metric: str = "HR@10", subtitle: str = ""):
     axes[0, 0].plot([], [], marker="v", label="default (its rate)", **note)
     if frame["paper_low"].notna().any():
         axes[0, 0].plot([], [], marker="s", ms=7, mfc="none", mec=BLACK, ls="", label="best in the paper's text")
-    title = f"{metric} minus the default's, percentage points\nbars: {BOOTSTRAP}, paired"
+    title = f"{metric} minus the default's, percentage points\nbars: {INTERVAL}, paired"
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, title=title, title_fontsize=6.5
     )

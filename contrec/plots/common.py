@@ -13,6 +13,7 @@ from contrec.plots.theme import THEME, plain, style
 
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 BOOTSTRAP = "95 % bootstrap over users"
+INTERVAL = "95 % over users and, where several, trainings"
 
 
 def themed(draw):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import matplotlib
 import pandas as pd
 
-from contrec.plots.common import BOOTSTRAP, add_subtitle, marker_fill, need, themed
+from contrec.plots.common import INTERVAL, add_subtitle, marker_fill, need, themed
 from contrec.plots.theme import BLACK, GREY, METHODS, VERMILLION, group, new, rank_order, style
 
 
@@ -16,7 +16,7 @@ def ranking_intervals(
     results: pd.DataFrame,
     *,
     metrics: Sequence[str] = ("HR@10", "NDCG@10"),
-    interval: str = BOOTSTRAP,
+    interval: str = INTERVAL,
     published_interval: str = "mean ± s.d., 5 inferences",
     subtitle: str = "",
 ):
@@ -111,7 +111,7 @@ def unseen_users(groups: pd.DataFrame, *, metrics: Sequence[str] = ("HR@10", "ND
         ax.tick_params(axis="y", length=0)
         ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
         ax.grid(axis="x", color="#E5E5E5", lw=0.5)
-    title = f"bars: {BOOTSTRAP}"
+    title = f"bars: {INTERVAL}"
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=1, title=title, title_fontsize=6.5
     )

@@ -18,7 +18,7 @@ from contrec.files import replacing
 from contrec.papers import claims
 from contrec.report.evidence import Record, records
 from contrec.report.sections import METRIC, SECTIONS, recorded_splits, verdicts
-from contrec.report.summary import answer, claims_table, counts, markdown, results_table
+from contrec.report.summary import answer, claims_table, counts, estimate, markdown, results_table
 from contrec.study import tables
 from contrec.study.config import MODELS, Config
 from contrec.study.recording import read_ranks
@@ -32,12 +32,15 @@ def page() -> str:
     parts = [
         "# What was found",
         "Written by `contrec findings` from `data/reproduced`; a test holds it equal. Rates are fractions, differences "
-        "percentage points with 95 % bootstrap intervals over users, seeds averaged user by user.",
+        "percentage points, seeds averaged user by user. Intervals are 95 % over users and trainings together; of one "
+        "training its noise is not known, and they are over *users only*. By one rule a model is *ahead* or *behind* "
+        "where the interval of the paired difference leaves 0 out, else *level*; *detectable* is the smallest "
+        "difference that four such samples in five would have shown.",
         "## The answer",
         "\n\n".join(answer()),
     ]
     for title, own in (
-        ("LastFM in five rows", [markdown(results_table())]),
+        ("The study in a few rows", [markdown(results_table()), estimate()]),
         ("Claims", [markdown(claims_table())]),
         ("Every part of ContRec against the whole", _controls(found)),
         ("Rankings: published, reproduced, verdict", _rankings()),
@@ -73,7 +76,10 @@ def _controls(found: list[Record]) -> Iterator[str]:
 
 
 def _rankings() -> Iterator[str]:
-    yield "A verdict is `within` where the difference is at most two combined standard deviations."
+    yield (
+        "A verdict is `within` where the printed number is at most two standard deviations of the interval away. "
+        "Losses are those of the recorded settings."
+    )
     for key in recorded_splits():
         yield f"### {', '.join(key)}"
         both = [tables.comparison(*key, metric) for metric in (METRIC, "NDCG@10")]
@@ -94,6 +100,7 @@ def _ablations(found: list[Record]) -> Iterator[str]:
 
 
 def _sweeps() -> Iterator[str]:
+    yield "The spread, its interval and its verdict are of the first seed: over users only."
     for stem, config in sweep.recorded_sweeps().items():
         yield f"### {stem}"
         yield markdown(sweep.sweep_table(config, *sweep.recorded_sweep(config)))

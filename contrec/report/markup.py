@@ -15,7 +15,7 @@ import pandas as pd
 
 VERDICTS = {  # word of a verdict: how its mark looks
     "within": "good", "above": "up", "below": "down", "holds": "good", "does not hold": "down", "open": "open",
-    "not run": "none", "not published": "mute", "stopped": "down",
+    "ahead": "up", "behind": "down", "level": "good", "not run": "none", "not published": "mute", "stopped": "down",
 }  # fmt: skip
 _NUMBER = re.compile(r"[-+−]?[.,]?\d[\d.,]*(e[-+]?\d+)?%?( ?[±(\[].*)?", re.I)
 _BREAK = re.compile(r"\s+|(?<=[/_])").split  # where a line of a cell may end

@@ -17,6 +17,7 @@ from contrec.experiments.reconstruction import runs
 from contrec.experiments.reconstruction import tables as reconstruction
 from contrec.experiments.sweep import tables as sweep_tables
 from contrec.plots import theme
+from contrec.plots.common import INTERVAL
 from contrec.report.evidence import Record
 from contrec.report.markup import details, folded, intervals, table, text
 from contrec.report.notebooks import find_notebook, parameters_of
@@ -134,12 +135,12 @@ def chart(key: tuple[str, str, str]) -> str:
         title: frame[frame.kind == kind].to_dict("records")
         for kind, title in (kinds | {"print": "Only in print"}).items()
     }
-    says = f"{', '.join(key)}: {METRIC}. Dots: run here, with 95 % bootstrap over users. Rings: in print."
+    says = f"{', '.join(key)}: {METRIC}. Dots: run here, with {INTERVAL}. Rings: in print."
     printed = {model: own.published[own.model.str.startswith(model)].max() for model in whose}
     for model in whose if len(others) else ():
         if not pd.isna(printed[model]):
-            above = int((others.value > printed[model]).sum())
-            says += f" {above} of the {len(others)} baselines that were run here lie above the printed "
+            ahead = int(((others.low - printed[model]) > 0).sum())
+            says += f" {ahead} of the {len(others)} baselines that were run here are ahead of the printed "
             says += f"{theme.METHODS[model][0]}."
     return intervals({title: group for title, group in groups.items() if group}, text(says))
 

@@ -79,7 +79,7 @@ def _evaluations(run: str) -> list[Path]:
 
 
 def compare(run_a: str, run_b: str, metrics=("HR@10", "HR@20", "NDCG@10", "NDCG@20")) -> pd.DataFrame:
-    """Paired bootstrap of two runs on their kept ranks; differences in percentage points, first minus second.
+    """Paired bootstrap of two runs on their kept ranks, over users only; percentage points, first minus second.
 
     A run is named by its fingerprint, or by "<fingerprint>:<model>" for a control kept with it. Runs on other data, or
     on the same data from another source, are refused: their targets differ even where their users agree.

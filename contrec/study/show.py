@@ -13,12 +13,13 @@ from contrec.artifacts import provenance
 from contrec.data.example import write_example
 from contrec.data.interactions import Cases, Split
 from contrec.data.statistics import describe, statistics
-from contrec.evaluation import Evaluation, evaluate, paired_bootstrap
+from contrec.evaluation import Evaluation, evaluate
 from contrec.recommender import Recommender
 from contrec.study import evaluating, words
 from contrec.study.config import Config
 from contrec.study.fitting import load_split
 from contrec.study.recording import entry_of
+from contrec.study.tables import paired
 
 
 def history_table(split: Split, cases: Cases, case: int) -> pd.DataFrame:
@@ -201,29 +202,27 @@ AGAINST = (
 
 
 def paired_differences(config: Config, metrics=("HR@10", "NDCG@10")) -> pd.DataFrame:
-    """The model against floors and controls on the same users, per seed: difference in points, its interval and p."""
-    rows = []
-    for seed in config.seeds:
-        kept = evaluating.kept_evaluations(evaluating.evaluated(config, seed))
-        if seed == config.seeds[0] and config.recommender.language.backbone == "tiny":
-            kept |= evaluating.kept_evaluations(evaluating.random_backbone(config, seed)[1])
-        for name in ("ease", "lightgcn", "popularity"):
-            own = seed if name == "lightgcn" else config.seeds[0]
-            kept |= evaluating.kept_evaluations(evaluating.floor(config, name, own))
-        model = config.model
-        for other in (model + name if name[0] == "/" else name for name in AGAINST):
-            for metric in metrics if other in kept else ():
-                found = paired_bootstrap(kept[model], kept[other], metric)
-                row = {"seed": seed, "model": model, "against": other, "metric": metric}
-                rows.append(row | {column: found[column] for column in ("difference", "low", "high", "p")})
-    return pd.DataFrame(rows)
+    """The model against floors and controls on the same users, seeds averaged user by user first.
+
+    Returns:
+        model, against, metric, difference (model minus the other, percentage points), low, high, p, detectable, verdict
+        and over, as :func:`contrec.study.tables.paired`.
+    """
+    kept, model = dict(evaluating.kept_of(config)), config.model
+    others = [model + name if name[0] == "/" else name for name in AGAINST]
+    there = {name for name, _ in kept}
+    pairs = [
+        paired({key: e for key, e in kept.items() if key[0] in (model, other)}, other, metrics)
+        for other in others if other in there
+    ]  # fmt: skip
+    return pd.concat(pairs, ignore_index=True)
 
 
 def against_floors(differences: pd.DataFrame) -> list[str]:
     """Whether a method earns its cost, in two sentences: against floors, and against itself with a part taken away.
 
     Args:
-        differences: of :func:`paired_differences`, one metric; seeds are told one by one.
+        differences: of :func:`paired_differences`, one metric.
     """
     lines, control = [], differences.against.str.contains("/")
     for kind, rows in (("the floors", differences[~control]), ("its own controls", differences[control])):
@@ -232,11 +231,7 @@ def against_floors(differences: pd.DataFrame) -> list[str]:
             for row in rows.itertuples()
         ]
         if told:
-            above, below = (rows.low > 0).sum(), (rows.high < 0).sum()
-            lines.append(
-                f"{rows.metric.iloc[0]}, model minus {kind}: beyond noise above {above} of {len(rows)}, below {below}; "
-                f"{', '.join(told)}."
-            )
+            lines.append(f"{rows.metric.iloc[0]}, model minus {kind}: {words.counted(rows)}; {', '.join(told)}.")
     return lines
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
+from inspect import signature
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from contrec import paths
+from contrec import baselines, paths
 from contrec.artifacts import stale
-from contrec.evaluation import Evaluation, paired_bootstrap
+from contrec.baselines.sequences import SequenceModel
+from contrec.evaluation import Evaluation, paired_bootstrap, rate_interval
 from contrec.papers.published import published, verdict
+from contrec.study import words
+from contrec.study.config import Config
 from contrec.study.evaluating import COLUMNS, INSIDE, SEEN
-from contrec.study.recording import read_table
-from contrec.study.settings import BASELINES, model_order
+from contrec.study.recording import read_ranks, read_table
+from contrec.study.settings import BASELINES, chosen, model_order
 
 METRICS = ("HR@10", "HR@20", "NDCG@10", "NDCG@20")
 # Dataset -> the papers that print a Table 2 row for its files, and their name for it. ContRec's released Beauty files
@@ -29,32 +34,61 @@ TABLES = {
 }
 
 
-def ranking(results: pd.DataFrame) -> pd.DataFrame:
+def ranking(kept: words.Kept) -> pd.DataFrame:
     """One row per model and metric, seeds averaged: model, metric, value, low, high, n_seeds.
 
-    low and high are the mean 95 % bootstrap interval over users; models stand in the order of ``results``.
+    low and high are the 95 % interval over users and trainings (:func:`contrec.evaluation.rate_interval`), of one
+    training over users only; models stand in the order of ``kept``, evaluations by model and seed.
     """
-    order = list(dict.fromkeys(results.model))
-    grouped = results.groupby(["model", "metric"], sort=False)
-    means = {name: (name, "mean") for name in ("value", "low", "high")}
-    frame = grouped.agg(**means, n_seeds=("seed", "nunique")).reset_index()
-    return frame.sort_values("model", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
+    columns, frames = ["model", "metric", "value", "low", "high", "n_seeds"], []
+    for name in dict.fromkeys(name for name, _ in kept):
+        own = words.of_model(kept, name)
+        if len(own) == 1:  # all metrics with the same draws
+            frame = own[0].to_frame()
+        else:
+            frame = pd.DataFrame([{"metric": metric, **rate_interval(own, metric)} for metric in own[0].metrics()])
+        frames.append(frame.assign(model=name, n_seeds=len(own))[columns])
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
-def rates(kept: dict[tuple[str, int], Evaluation]) -> pd.DataFrame:
-    """Metrics of evaluations by model and seed, with 95 % bootstrap intervals, as :func:`ranking` wants them."""
-    return pd.concat([e.to_frame().assign(model=m, seed=s) for (m, s), e in kept.items()], ignore_index=True)
+def ranking_table(kept: words.Kept, config: Config | None = None, digits: int = 4) -> pd.DataFrame:
+    """The ranking as a page shows it: a row per model, "value [low, high]" per metric, and the number of seeds.
 
-
-def ranking_table(results: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
-    """The ranking as a page shows it: a row per model, "value [low, high]" per metric, and the number of seeds."""
-    frame = ranking(results)
+    Args:
+        kept: evaluations by model and seed.
+        config: of the run; names then say the loss that it trains each model with.
+        digits: of rates.
+    """
+    frame = ranking(kept)
     text = lambda r: f"{r.value:.{digits}f} [{r.low:.{digits}f}, {r.high:.{digits}f}]"  # noqa: E731
     frame["shown"] = [text(row) for row in frame.itertuples()]
     table = frame.pivot(index="model", columns="metric", values="shown").loc[list(dict.fromkeys(frame.model))]
     table = table[[m for m in METRICS if m in table]]
-    table["seeds"] = frame.drop_duplicates("model").set_index("model").n_seeds
-    return table.rename_axis(columns=None)
+    n = frame.drop_duplicates("model").set_index("model").n_seeds
+    table["seeds"] = [words.trainings(name, n[name]) for name in table.index]
+    if config is not None:
+        told = lambda name: loss_of(name, chosen(name, config.dataset, config.preset)[0])  # noqa: E731
+        table.index = [named(name, told(name) if name in baselines.REGISTRY else "") for name in table.index]
+    return table.rename_axis(index="model", columns=None)
+
+
+def loss_of(model: str, settings: dict) -> str:
+    """The loss that a baseline is trained with under its settings, in words; "" of one that has none."""
+    maker = baselines.REGISTRY[model]
+    kind = getattr(maker, "func", maker)
+    used = {name: p.default for name, p in signature(kind).parameters.items()} | getattr(maker, "keywords", {})
+    used |= settings
+    whole = isinstance(kind, type) and issubclass(kind, SequenceModel)
+    says = {
+        "softmax": "softmax over all items" if whole else "sampled softmax", "bpr": "BPR",
+        "bce": "binary cross-entropy", "sampled": f"sampled softmax, {used.get('negatives')} negatives",
+    }  # fmt: skip
+    return says.get(used.get("loss"), "")
+
+
+def named(model: str, loss: str) -> str:
+    """A model as tables name it: with the loss that it was trained with, where that is known."""
+    return f"{model} ({loss})" if loss else model
 
 
 def best_first(results: pd.DataFrame) -> pd.DataFrame:
@@ -71,9 +105,7 @@ def best_first(results: pd.DataFrame) -> pd.DataFrame:
     return wide.sort_values(metrics, ascending=False, kind="stable").reset_index().rename_axis(columns=None)
 
 
-def paired(
-    kept: dict[tuple[str, int], Evaluation], against: str | None = None, metrics=("HR@10", "NDCG@10")
-) -> pd.DataFrame:
+def paired(kept: words.Kept, against: str | None = None, metrics=("HR@10", "NDCG@10")) -> pd.DataFrame:
     """Every model against one, on the same users; a model's seeds are averaged user by user first.
 
     Args:
@@ -81,38 +113,31 @@ def paired(
         against: None takes the best model by the first metric, the oracle and rankings with seen items kept aside.
 
     Returns:
-        model, against, metric, difference in percentage points (model minus ``against``), low, high and p by paired
-        bootstrap.
+        model, against, metric, difference in percentage points (model minus ``against``), low, high, p and detectable
+        (:func:`contrec.evaluation.paired_bootstrap`), verdict (of ``words.verdict``), over: what the interval is over.
     """
-    by_model: dict[str, list[Evaluation]] = {}
-    for (name, _), evaluation in kept.items():
-        by_model.setdefault(name, []).append(evaluation)
+    names = list(dict.fromkeys(name for name, _ in kept))
     if against is None:
-        mean = {name: np.mean([e.metrics()[metrics[0]] for e in own]) for name, own in by_model.items()}
-        against = max((name for name in mean if name != "oracle" and "/seen-kept" not in name), key=mean.get)
-    rows = []
-    for name, own in by_model.items():
-        if name != against and own[0].exclude_seen == by_model[against][0].exclude_seen:
+        can = [name for name in names if name != "oracle" and "/seen-kept" not in name]
+        against = words.best(kept, can, metrics[0])
+    rows, other = [], words.of_model(kept, against)
+    for name in names:
+        own = words.of_model(kept, name)
+        if name != against and own[0].exclude_seen == other[0].exclude_seen:
+            over = words.interval_over((name, len(own)), (against, len(other)))
             for metric in metrics:
-                found = paired_bootstrap(own, by_model[against], metric)
+                found = paired_bootstrap(own, other, metric)
                 row = {"model": name, "against": against, "metric": metric}
-                rows.append(row | {column: found[column] for column in ("difference", "low", "high", "p")})
+                row |= {column: found[column] for column in ("difference", "low", "high", "p", "detectable")}
+                rows.append(row | {"verdict": words.verdict(found["low"], found["high"]), "over": over})
     return pd.DataFrame(rows)
-
-
-def spread(results_: pd.DataFrame, metric: str = "HR@10") -> pd.DataFrame:
-    """Two deviations that must not be mixed: over users (sampling), and over training seeds where there are several."""
-    own = results_[results_.metric == metric]
-    sampling = ((own.high - own.low) / 3.92).groupby(own.model, sort=False).mean()
-    training = own.groupby("model", sort=False)["value"].agg(["mean", "std", "count"])
-    frame = training.assign(sampling=sampling).reset_index()
-    return frame.rename(columns={"mean": metric, "std": "s.d. of training", "count": "n", "sampling": "s.d. of users"})
 
 
 def reproduced() -> pd.DataFrame:
     """All rows of ``data/reproduced/*.csv`` but those of ablations and sweeps; empty where nothing was recorded yet.
 
-    The column ``stale`` says which rows are to be recorded again (:mod:`contrec.artifacts.stale`).
+    The column ``stale`` says which rows are to be recorded again (:mod:`contrec.artifacts.stale`), ``file`` where a row
+    stands. low and high are of each training alone, over users; :func:`recorded_rates` has those of several.
 
     The floors of a ContRec run are left out where the grid of baselines has recorded the same dataset and split: there
     they have the settings of the search.
@@ -127,8 +152,8 @@ def _reproduced(beside: tuple) -> pd.DataFrame:
     files = sorted({p.with_suffix(".csv") for p, *_ in beside if p.suffix != ".tsv"})  # of a record alone, too
     files = [p for p in files if not p.stem.endswith(("_ablation", "_sweep"))]
     if not files:
-        return pd.DataFrame(columns=[*COLUMNS, "stale"])
-    frames = [read_table(path).assign(grid=path.stem.endswith("_baselines")) for path in files]
+        return pd.DataFrame(columns=[*COLUMNS, "stale", "file"])
+    frames = [read_table(p).assign(grid=p.stem.endswith("_baselines"), file=p.stem) for p in files]
     rows = pd.concat(frames, ignore_index=True)
     rows["stale"] = rows["stale"].eq(True) if "stale" in rows else False
     where = pd.MultiIndex.from_frame(rows[["dataset", "source", "split"]])
@@ -151,22 +176,20 @@ def headline(
     printed = published(f"{model}_table2")
     printed = printed[(printed.model == model) & (printed.dataset == dataset.removesuffix("_positive"))]
     printed = printed.set_index("metric")
-    recorded = reproduced()
-    rows = []
+    own = reproduced().query("model == @model and dataset == @dataset and split == 'leave_one_out'")
+    found, rows = {}, []
+    for recipe, recorded in own.groupby("recipe"):
+        rates = recorded_rates(dataset, recorded.source.iloc[0], "leave_one_out")
+        found[recipe] = rates[rates.model == f"{model} {recipe}"]
     for metric in METRICS:
         row = {"dataset": dataset, "metric": metric}
         value, sd = (printed[c].get(metric) for c in ("value", "sd")) if len(printed) else (None, None)
         row["published"] = "-" if value is None else f"{value:.4f}" + ("" if sd != sd else f" ± {sd:.4f}")
         for recipe in ("paper", "released", "tuned"):
-            own = recorded[(recorded.model == model) & (recorded.metric == metric)] if len(recorded) else recorded
-            if len(own):
-                own = own[(own.dataset == dataset) & (own.split == "leave_one_out") & (own.recipe == recipe)]
-                own = own[own.source == own.source.iloc[0]] if len(own) else own
-            mean = own.value.mean() if len(own) else None
-            spread = ((own.high - own.low) / 3.92).mean() if len(own) else None
-            said = stale.shown(f"{mean:.4f} (n={own.seed.nunique()})", own.stale.any()) if len(own) else "not run"
-            row[f"{recipe} (tiny backbone)"] = said
-            row[f"{recipe}: verdict"] = verdict(value, None, mean, spread)
+            mine = next(found[recipe].query("metric == @metric").itertuples(), None) if recipe in found else None
+            said = f"{mine.value:.4f} (n={mine.n_seeds})" if mine else "not run"
+            row[f"{recipe} (tiny backbone)"] = stale.shown(said, bool(mine and mine.stale))
+            row[f"{recipe}: verdict"] = verdict(value, None, *_deviation(mine))
         shown = None if this_run is None else this_run[(this_run.model == model) & (this_run.metric == metric)]
         if shown is not None and len(shown):
             row["this run"] = f"{shown.value.mean():.4f} ({run_dataset or dataset})"
@@ -188,10 +211,19 @@ def comparison(
         run_dataset: dataset of ``this_run``, named in its column.
 
     Returns:
-        model, one "published" column per paper, reproduced (mean over seeds, 95 % bootstrap over users), n, verdict
-        (against the first paper that prints the model), this run. "not run" where nothing was recorded.
+        model with its loss, one "published" column per paper, reproduced (mean over seeds, 95 % over users and
+        trainings), n (seeds; of one training the interval is over users only, and it says so), verdict (against the
+        first paper that prints the model), this run. "not run" where nothing was recorded.
     """
-    own = _recorded(dataset, source, split).query("metric == @metric")
+    table = _compared(dataset, source, split, metric, this_run, run_dataset)
+    if not len(table):
+        return table
+    return table.assign(model=[named(*both) for both in zip(table.model, table.loss)]).drop(columns="loss")
+
+
+def _compared(dataset, source, split, metric="HR@10", this_run=None, run_dataset=None) -> pd.DataFrame:
+    """:func:`comparison` with plain names, and the loss in a column of its own."""
+    own = recorded_rates(dataset, source, split).query("metric == @metric")
     printed = {paper: _printed(TABLES[split][paper], dataset, metric) for paper in _papers(dataset, split)}
     papers = [paper for paper in printed if printed[paper]]
     shown = own.iloc[:0] if this_run is None else _own(this_run[this_run.metric == metric])
@@ -202,16 +234,15 @@ def comparison(
     rows = []
     for model in sorted(dict.fromkeys(names), key=model_order):
         row = {"model": model, **{f"published, {p}": _number(printed[p].get(model), "-") for p in papers}}
-        mine = own[own.model == model]
-        row["reproduced"] = _number(mine.value.mean() if len(mine) else None, "not run")
-        if len(mine):
-            interval = f" [{mine.low.mean():.4f}, {mine.high.mean():.4f}]"
-            row["reproduced"] = stale.shown(row["reproduced"] + interval, mine.stale.any())
-        row["n"] = str(mine.seed.nunique()) if len(mine) else ""
+        mine = next(own[own.model == model].itertuples(), None)
+        row["reproduced"], row["n"], row["loss"] = "not run", "", ""
+        if mine:
+            rate = f"{mine.value:.4f} [{mine.low:.4f}, {mine.high:.4f}]"
+            row["reproduced"], row["loss"] = stale.shown(rate, mine.stale), mine.loss
+            row["n"] = words.trainings(model, mine.n_seeds)
         if papers:
             first = next((float(printed[p][model]) for p in papers if model in printed[p]), None)
-            spread = float(((mine.high - mine.low) / 3.92).mean()) if len(mine) else None
-            row["verdict"] = verdict(first, None, float(mine.value.mean()) if len(mine) else None, spread)
+            row["verdict"] = verdict(first, None, *_deviation(mine))
         if this_run is not None:
             value = shown[shown.model == model].value
             row[f"this run ({run_dataset or dataset})"] = _number(value.mean() if len(value) else None, "not run")
@@ -221,7 +252,7 @@ def comparison(
 
 def baselines_in_words(dataset: str, source: str, split: str, metric: str = "HR@10") -> str:
     """How many of a dataset's printed baselines reach more, or less, here than is printed: one sentence."""
-    own, table = ranking(_recorded(dataset, source, split)), comparison(dataset, source, split, metric)
+    own, table = recorded_rates(dataset, source, split), _compared(dataset, source, split, metric)
     own = own[(own.metric == metric) & own.model.isin(BASELINES)]
     if "verdict" not in table or not len(own):
         return f"Baselines recorded on {dataset}, {split}: {'not run' if not len(own) else 'none is printed'}."
@@ -229,24 +260,83 @@ def baselines_in_words(dataset: str, source: str, split: str, metric: str = "HR@
     above, below, within, left = (counts.get(word, 0) for word in ("above", "below", "within", "not run"))
     best, (first, *_) = own.loc[own.value.idxmax()], _papers(dataset, split)
     printed = _printed(TABLES[split][first], dataset, metric).get(first)
-    return (
+    says = (
         f"Recorded on {dataset}: of the printed baselines {above} reach more here than is printed, {below} less, "
-        f"{within} lie within noise of it, {left} were not run; "
-        f"the best, {best.model}, reaches {metric} {best.value:.4f}"
-        + (f" where {printed:.4f} is printed for {first} itself." if printed else ".")
+        f"{within} are level with it, {left} were not run; "
+        f"the highest, {best.model}, has {metric} {best.value:.4f}"
     )
+    if not printed:
+        return f"{says}."
+    return f"{says}, {words.against(best.low - printed, best.high - printed)} the {printed:.4f} printed for {first}."
 
 
 def _number(value: float | None, missing: str) -> str:
     return missing if value is None else f"{value:.4f}"
 
 
-def _recorded(dataset: str, source: str, split: str) -> pd.DataFrame:
-    """Recorded rows of one dataset, source and split; of ContRec's variants its two plainest."""
+def _deviation(mine) -> tuple[float | None, float | None]:
+    """Value and standard deviation of a row of :func:`recorded_rates`, as ``published.verdict`` wants them."""
+    return (float(mine.value), float(mine.high - mine.low) / 3.92) if mine else (None, None)
+
+
+def recorded_rates(dataset: str, source: str, split: str) -> pd.DataFrame:
+    """Recorded rates of one dataset, source and split, seeds averaged; of ContRec's variants its two plainest.
+
+    Returns:
+        model ("contrec tuned"), metric, value, low and high (95 % over users and, of several seeds, trainings: from the
+        ranks beside the rows), n_seeds, loss (of :func:`loss_of` under the recorded settings), stale.
+    """
     own = reproduced().query("dataset == @dataset and source == @source and split == @split")
-    names = [_with_recipe(*names) for names in zip(own.model, own.recipe.fillna(""), strict=True)]
-    own = _own(own.assign(model=pd.Series(names, index=own.index, dtype=str)))
-    return own[~own.model.str.match(r"(contrec|deftrec) \w+/(?!user-token|direct-head)")]
+    shown = [_with_recipe(*names) for names in zip(own.model, own.recipe.fillna(""), strict=True)]
+    own = _own(own.assign(recorded=own.model, model=pd.Series(shown, index=own.index, dtype=str)))
+    own = own[~own.model.str.match(r"(contrec|deftrec) \w+/(?!user-token|direct-head)")]
+    means = {name: (name, "mean") for name in ("value", "low", "high")}
+    grouped = own.groupby(["model", "metric"], sort=False)
+    found = grouped.agg(**means, n_seeds=("seed", "nunique"), stale=("stale", "any")).reset_index()
+    runs, losses = {}, {}
+    for model, rows in own.drop_duplicates(["model", "seed"]).sort_values("seed").groupby("model"):
+        losses[model] = _recorded_loss(rows.iloc[0])
+        if len(rows) > 1:
+            runs[model] = tuple((_state(r.file), r.recorded, r.seed) for r in rows.itertuples())
+    ends = [_interval(runs[r.model], r.metric) if r.model in runs else (r.low, r.high) for r in found.itertuples()]
+    found[["low", "high"]] = pd.DataFrame(ends, columns=["low", "high"], index=found.index)
+    order = {name: n for n, name in enumerate(dict.fromkeys(own.model))}
+    found = found.assign(loss=found.model.map(losses).astype(object)).sort_values(
+        "model", key=lambda names: names.map(order), kind="stable"
+    )
+    return found.reset_index(drop=True)
+
+
+def _recorded_loss(row: pd.Series) -> str:
+    """The loss that a recorded row was trained with; "" where its settings are not recorded."""
+    path, name = paths.reproduced() / f"{row.get('file')}.json", row.recorded.removesuffix("/seen-kept")
+    if name not in baselines.REGISTRY or not path.is_file():
+        return ""
+    settings = _settings(path, path.stat().st_mtime_ns).get(name)
+    return "" if settings is None else loss_of(name, settings)
+
+
+@lru_cache(maxsize=64)
+def _settings(path: Path, time: int) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))["config"].get("settings", {})
+
+
+def _state(file: str) -> tuple[Path, int, int]:
+    """The ranks of a recorded file, and what changes when they do."""
+    path = paths.reproduced() / f"{file}.ranks.parquet"
+    return path, path.stat().st_mtime_ns, path.stat().st_size
+
+
+@lru_cache(maxsize=8)
+def _evaluations(state: tuple) -> dict[tuple, Evaluation]:
+    return read_ranks(state[0])
+
+
+@lru_cache(maxsize=4096)
+def _interval(of: tuple, metric: str) -> tuple[float, float]:
+    """Ends of the interval of recorded evaluations, each named by file, model and seed."""
+    found = rate_interval([_evaluations(state)[model, seed] for state, model, seed in of], metric)
+    return found["low"], found["high"]
 
 
 def _own(rows: pd.DataFrame) -> pd.DataFrame:
@@ -271,16 +361,20 @@ def _printed(name: str, dataset: str, metric: str) -> dict[str, float]:
     return dict(zip(own.model, own.value, strict=True))
 
 
-def forest(dataset: str, source: str, split: str, this_run: pd.DataFrame | None = None) -> pd.DataFrame:
+def forest(dataset: str, source: str, split: str, this_run: words.Kept | None = None) -> pd.DataFrame:
     """Published, reproduced and this run's rates of all models, for ``plots.ranking_intervals``.
 
-    The printed value is that of the first paper that prints the model.
+    Args:
+        dataset, source, split: as in :func:`comparison`.
+        this_run: evaluations of the open notebook by model and seed, or None.
+
+    Returns:
+        model, metric, value, low, high, kind. The printed value is that of the first paper that prints the model.
     """
-    own = _recorded(dataset, source, split)
-    old = set(own.model[own.stale.astype(bool)])
-    frames = [ranking(own).assign(kind="reproduced", stale=lambda f: f.model.isin(old))] if len(own) else []
-    if this_run is not None and len(this_run):
-        frames.append(ranking(_own(this_run)).assign(kind="this run"))
+    own = recorded_rates(dataset, source, split)
+    frames = [own.assign(kind="reproduced")] if len(own) else []
+    if this_run:
+        frames.append(_own(ranking(this_run)).assign(kind="this run"))
     for metric in METRICS if split in TABLES else ():
         printed: dict[str, float] = {}
         for paper in _papers(dataset, split):
@@ -292,7 +386,7 @@ def forest(dataset: str, source: str, split: str, this_run: pd.DataFrame | None 
 
 def seen_kept(dataset: str, source: str) -> pd.DataFrame:
     """HR@10 and NDCG@10 of recorded baselines with seen items removed and kept, a row per model; seeds averaged."""
-    own = _recorded(dataset, source, "leave_one_out").query("metric in ('HR@10', 'NDCG@10')")
+    own = recorded_rates(dataset, source, "leave_one_out").query("metric in ('HR@10', 'NDCG@10')")
     kept = own.model.str.endswith("/seen-kept")
     own = own.assign(model=own.model.str.removesuffix("/seen-kept"), seen=kept.map({True: "kept", False: "removed"}))
     own = own[own.model.isin(set(own.model[kept]))]

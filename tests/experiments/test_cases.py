@@ -279,6 +279,6 @@ def test_findings_say_who_else_finds_cases_alone_and_who_loses_by_a_shift():
     assert first.startswith(f"Of 7 cases ContRec alone finds {alone.contrec}; ")
     assert f"{(alone[['ease', 'popularity']] > 0).sum()} of 2 floors" in first
     assert second == (
-        "here: a shift of facets costs ContRec +20.0 points [+10.0, +30.0], the others 5.0 to 30.0 (popularity); 1 of "
-        "2 have ContRec's gap within their interval."
+        "here: a shift of facets costs ContRec +20.00 points [+10.00, +30.00], the others 5.0 to 30.0 (popularity); 1 "
+        "of 2 have ContRec's gap within their interval."
     )

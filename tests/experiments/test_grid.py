@@ -114,17 +114,6 @@ def test_paired_differences_average_a_models_seeds(world):
     assert table.low["sasrec"] <= table.difference["sasrec"] <= table.high["sasrec"] and "ease" not in table.index
 
 
-def test_two_deviations_are_kept_apart(world):
-    wanted = cells.select()
-    cells.fill(wanted)
-    frame = tables.spread(cells.results(wanted)).set_index("model")
-    assert np.isnan(frame["s.d. of training"]["ease"]) and frame.n["sasrec"] == 2
-    own = cells.results(wanted)
-    own = own[(own.model == "sasrec") & (own.metric == "HR@10")]
-    assert frame["s.d. of training"]["sasrec"] == pytest.approx(own.value.std())
-    assert frame["s.d. of users"]["sasrec"] == pytest.approx(((own.high - own.low) / 3.92).mean())
-
-
 def test_seen_items_are_kept_too_where_targets_repeat(world, planted_split):
     from dataclasses import replace
 

@@ -46,7 +46,7 @@ def test_what_texts_add_is_told_for_both_worlds():
     ]  # fmt: skip
     found = pd.DataFrame(rows, columns=["world", "targets", "model", "difference", "diff_low", "diff_high"])
     assert parts.said(found) == (
-        "Reading item texts changes HR@10 by +4.0 points [+1.0, +7.0] on planted, by -0.2 points [-2.0, +1.5] on "
+        "Reading item texts changes HR@10 by +4.00 points [+1.00, +7.00] on planted, by -0.20 points [-2.00, +1.50] on "
         "planted_shuffled (all targets; a demonstration)."
     )
-    assert "by +9.0 points [+5.0, +12.0] on planted (new or rare targets" in parts.said(found, "new or rare")
+    assert "by +9.00 points [+5.00, +12.00] on planted (new or rare targets" in parts.said(found, "new or rare")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 from dataclasses import replace
 
@@ -191,8 +192,9 @@ def test_validation_chooses_and_test_is_only_reported(small, swept):
         assert list(rows[rows.best & (rows.part == "test")].x) == [validation.idxmax()]
     table = tables.sweep_table(small, swept, tables.sweep_evaluations(small)).set_index("parameter")
     assert table.loc["rho", "values"] == "not run" and table.loc["prediction", "values"] == "not run"
-    low, high, word = table.loc["omega", ["low", "high", "against noise"]]
-    assert word == ("inside" if low <= 0 <= high else "outside")
+    low, high, word = table.loc["omega", ["low", "high", "best against worst"]]
+    assert word == ("level" if low <= 0 <= high else "ahead" if low > 0 else "behind")
+    assert table.loc["omega", "detectable"] > 0 or low == high
     test = curves[(curves.parameter == "omega") & (curves.part == "test")].set_index("x").value
     validation = curves[(curves.parameter == "omega") & (curves.part == "validation")].set_index("x").value
     assert table.loc["omega", "spread"] == pytest.approx(100 * (test[validation.idxmax()] - test[validation.idxmin()]))
@@ -217,9 +219,9 @@ def test_agreement_with_what_the_text_says():
     table = tables.sweep_table(config, pd.concat(rows), kept).set_index("parameter")
     assert list(table.loc[["rho", "gamma_1"], "agrees?"]) == ["no", "yes"]
     assert list(table.loc[["rho", "gamma_1"], "best by validation"]) == ["0.4", "1"]
-    assert table.loc["rho", "spread"] == pytest.approx(50) and table.loc["rho", "against noise"] == "outside"
+    assert table.loc["rho", "spread"] == pytest.approx(50) and table.loc["rho", "best against worst"] == "ahead"
     gain = table.loc["rho", "best - default"]
-    assert gain.startswith("+50.00 [") and gain.endswith("], 1 seed")
+    assert gain.startswith("+50.00 [") and gain.endswith("], 1 seed, users only")
 
     kept |= {("rho", 0.4, 1, "test"): of_ten(6), ("rho", 0.2, 1, "test"): of_ten(3), ("rho", 0.4, 2, "test"): of_ten(9)}
     table = tables.sweep_table(config, pd.concat(rows), kept).set_index("parameter")
@@ -332,19 +334,19 @@ def test_a_target_that_was_seen_has_no_rank(fitted, planted_split):
 def test_what_a_sweep_has_found_is_said_with_its_numbers(small, swept):
     kept = tables.sweep_evaluations(small)
     said, table = tables.found_in(small, swept, kept), tables.sweep_table(small, swept, kept).dropna(subset="spread")
-    beyond, within = said.split("within noise: ")
     assert said.startswith(f"{small.dataset}, ContRec paper: ")
     for row in table.itertuples():
-        inside = row.low <= 0 <= row.high
+        word = "level" if row.low <= 0 <= row.high else "ahead" if row.low > 0 else "behind"
         title = points.PARAMETERS[row.parameter].title
-        assert title in (within if inside else beyond) and (f"{row.spread:+.1f} points [" in beyond or inside)
+        (own,) = (part for part in re.split("[.;] ", said) if part.lower().startswith(f"{word}: "))
+        assert title in own and (f"{row.spread:+.2f} points [" in own or word == "level")
     chosen = table[table["best by validation"] != table.default]
     assert (f"left the default for {len(chosen)} of {len(table)}" in said) == bool(len(chosen))
     assert tables.found_in(small, swept[:0], {}).endswith("no curve is whole yet.")
     assert "paper, stale: " in tables.found_in(small, swept.assign(stale=True), kept)
 
 
-def test_a_setting_beyond_noise_is_told_apart_from_one_within():
+def test_a_setting_that_matters_is_told_apart_from_one_that_does_not():
     """By hand: a text bonus of .5 loses all targets that any other value finds; samples change nothing."""
     config = Config.from_parameters("contrec", "paper", "tiny")
     kept, rows = {}, []
@@ -356,7 +358,7 @@ def test_a_setting_beyond_noise_is_told_apart_from_one_within():
                 rows.append((name, x, 0, part, "HR@10", e.metrics()["HR@10"]))
     found = pd.DataFrame(rows, columns=["parameter", "x", "seed", "part", "metric", "value"])
     assert tables.found_in(config, found, kept) == (
-        "planted, ContRec paper: best minus worst value, test users, beyond noise: "
-        "π +100.0 points [+100.0, +100.0]; within noise: samples. Validation left the default for 1 of 2; "
-        "the most that brought is +0.0 points [+0.0, +0.0] (π), within noise."
+        "planted, ContRec paper: the best value against the worst, test users. "
+        "Ahead: π +100.00 points [+100.00, +100.00]; level: samples. Validation left the default for 1 of 2; "
+        "the most that brought is +0.00 points [+0.00, +0.00] (π), level with the default."
     )

@@ -288,7 +288,7 @@ def test_verdict(numbers, word):
 
 
 def test_verdict_needs_a_deviation():
-    with pytest.raises(ValueError, match="bootstrap s.d. over users"):
+    with pytest.raises(ValueError, match="that of the interval over users"):
         verdict(0.05, None, 0.06, None)
     with pytest.raises(ValueError, match="must not be negative, got -0.1"):
         verdict(0.05, -0.1, 0.06, 0.1)

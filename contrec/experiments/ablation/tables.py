@@ -11,9 +11,9 @@ import pandas as pd
 from contrec.artifacts import stale
 from contrec.evaluation import Evaluation, paired_bootstrap, rate_interval
 from contrec.experiments.ablation.arms import everything, why_left_out
-from contrec.experiments.ablation.cells import ArmCell, recorded
+from contrec.experiments.ablation.cells import recorded
 from contrec.papers.published import published
-from contrec.study import evaluating, words
+from contrec.study import words
 from contrec.study.config import Config
 
 METRICS = ("HR@10", "NDCG@10")
@@ -21,16 +21,6 @@ DRAWS = 2000  # of users, for each difference
 # Model -> whose recorded rows stand beside a run on the planted catalogue
 SHOWN = {"contrec": ("lastfm", "released"), "deftrec": ("software", "released")}
 Kept = Mapping[tuple[str, int], Evaluation]  # arm and seed -> its evaluation
-
-
-def controls(wanted: Sequence[ArmCell]) -> pd.DataFrame:
-    """Metrics of the full run and its controls (a row each, seeds averaged), as ``tables.ranking_table`` wants them."""
-    full = [c for c in wanted if c.arm.name == "full" and c.done]
-    frames = [evaluating.rows_of(c.full, c.folder, c.seed, c.full.recipe, c.full.preset) for c in full]
-    if not frames:
-        return pd.DataFrame(columns=evaluating.COLUMNS)
-    found = pd.concat(frames, ignore_index=True)
-    return found.assign(model=found.model.str.replace("^contrec", full[0].full.model, regex=True))
 
 
 def printed(model: str, dataset: str, metric: str) -> dict[str, float]:
@@ -56,10 +46,11 @@ def compared(full: Config, kept: Kept, metrics: Sequence[str] = METRICS) -> pd.D
             taken over the seeds that both have.
 
     Returns:
-        A row per metric and arm: arm, group, label, metric; value, low, high (95 % bootstrap over users), n (seeds);
-        difference from the full model in percentage points, diff_low, diff_high, p (paired bootstrap over users),
-        p_holm (for so many arms), seed_sd (s.d. of the difference over training seeds, NaN for one); published,
-        published_difference (points); verdict. NaN where nothing was run or printed.
+        A row per metric and arm: arm, group, label, metric; value, low, high (95 % over users and trainings), n
+        (seeds); n_paired (those that the full model has, too), difference from the full model in percentage points,
+        diff_low, diff_high, p, detectable (:func:`contrec.evaluation.paired_bootstrap`), p_holm (for so many arms),
+        seed_sd (s.d. of the difference over training seeds, NaN for one); published, published_difference (points);
+        verdict. NaN where nothing was run or printed.
     """
     rows = []
     for metric in metrics:
@@ -83,17 +74,17 @@ def compared(full: Config, kept: Kept, metrics: Sequence[str] = METRICS) -> pd.D
 def _against_full(name: str, kept: Kept, metric: str) -> dict:
     own = {seed: e for (arm, seed), e in kept.items() if arm == name}
     whole = {seed: e for (arm, seed), e in kept.items() if arm == "full"}
-    empty = ("value", "low", "high", "difference", "diff_low", "diff_high", "p", "seed_sd")
+    empty = ("value", "low", "high", "difference", "diff_low", "diff_high", "p", "detectable", "seed_sd")
     row = dict.fromkeys(empty[:3], np.nan) | {"n": len(own)} | dict.fromkeys(empty[3:], np.nan)
     if own:
-        found = rate_interval(list(own.values()), metric)
+        found = rate_interval([own[seed] for seed in sorted(own)], metric)
         row |= {column: found[column] for column in ("value", "low", "high")}
     row["stale"] = stale.among(own.values())
     both = sorted(own.keys() & whole.keys())
     row["n_paired"] = len(both)
     if both and name != "full":
         found = paired_bootstrap([own[s] for s in both], [whole[s] for s in both], metric, DRAWS)
-        row["difference"], row["p"] = found["difference"], found["p"]
+        row |= {column: found[column] for column in ("difference", "p", "detectable")}
         row["diff_low"], row["diff_high"] = found["low"], found["high"]
         each = [100 * (own[s].metrics()[metric] - whole[s].metrics()[metric]) for s in both]
         row["seed_sd"] = float(np.std(each, ddof=1)) if len(both) > 1 else np.nan
@@ -101,38 +92,36 @@ def _against_full(name: str, kept: Kept, metric: str) -> dict:
 
 
 def _verdict(row: dict) -> str:
-    """Is the difference outside noise, and has it the printed sign?
-
-    Outside noise: the interval over users holds no zero and, with several seeds, the difference is more than two
-    standard errors of its mean over seeds.
-    """
-    difference = row["difference"]
-    if np.isnan(difference):
+    """Is the arm ahead of the full model or behind it (:func:`words.verdict`), and has that the printed sign?"""
+    if np.isnan(row["difference"]):
         return "not run"
-    clear = row["diff_low"] > 0 or row["diff_high"] < 0
-    if not np.isnan(row["seed_sd"]):
-        clear &= abs(difference) > 2 * row["seed_sd"] / row["n_paired"] ** 0.5
-    word = ("lower" if difference < 0 else "higher") if clear else "within noise"
+    word = words.verdict(row["diff_low"], row["diff_high"])
     if np.isnan(row["published_difference"]):
         return word
-    same = np.sign(difference) == np.sign(row["published_difference"])
+    same = np.sign(row["difference"]) == np.sign(row["published_difference"])
     return f"{word}, sign {'as' if same else 'not as'} printed"
 
 
+def moved(frame: pd.DataFrame) -> pd.Series:
+    """Which rows of :func:`compared` differ from the full model: those that are ahead of it or behind it."""
+    return frame.verdict.str.startswith(("ahead", "behind"))
+
+
 def in_words(frame: pd.DataFrame, where: str, metric: str = "HR@10") -> str:
-    """How many arms of :func:`compared` lie outside noise, with the printed sign, and the widest: a sentence."""
+    """How many arms of :func:`compared` differ from the full model, with which sign, and which most: a sentence."""
     own = frame[(frame.metric == metric) & frame.difference.notna()]
     if not len(own):
         return f"{where}: not run."
-    clear = own[own.verdict.str.startswith(("lower", "higher"))]
-    says = f"{where}: of {len(own)} arms {len(clear)} differ from the full model outside noise"
+    clear = own[moved(own)]
+    says = f"{where}: of {len(own)} arms {len(own) - len(clear)} are level with the full model"
     if len(clear):
         most = clear.loc[clear.difference.abs().idxmax()]
-        says += f", most of all '{most.label}' ({words.points(most.difference, most.diff_low, most.diff_high)})"
+        shown = words.points(most.difference, most.diff_low, most.diff_high)
+        says += f" and {len(clear)} are not, least of all '{most.label}' ({shown})"
     printed = own[own.published_difference.notna()]
     if len(printed):
-        held = printed.verdict.str.match(r"(lower|higher), sign as printed").sum()
-        says += f"; of the {len(printed)} that are printed, {held} differ so with the printed sign"
+        held = (moved(printed) & printed.verdict.str.endswith("sign as printed")).sum()
+        says += f"; of the {len(printed)} that are printed, {held} differ with the printed sign"
     return f"{says}."
 
 
@@ -144,7 +133,10 @@ def holm(p: pd.Series) -> pd.Series:
 
 
 def ablation_table(frame: pd.DataFrame, metric: str = "HR@10") -> pd.DataFrame:
-    """The comparison as a page shows it: arms that were run or printed, by group; differences in percentage points."""
+    """The comparison as a page shows it: arms that were run or printed, by group; differences in percentage points.
+
+    Detectable is the smallest difference that four samples in five would have shown.
+    """
     own = frame[(frame.metric == metric) & ((frame.n > 0) | frame.published.notna())]
     in_print = own.published.notna().any()
     rows = []
@@ -152,7 +144,9 @@ def ablation_table(frame: pd.DataFrame, metric: str = "HR@10") -> pd.DataFrame:
         value = stale.shown(_number(r.value, r.low, r.high, "{:.4f}"), r.stale)
         row = {"group": r.group, "arm": r.label, metric: value}
         row["difference"] = _points(r.difference, r.diff_low, r.diff_high)
-        row |= {"p": _number(r.p, shown="{:.3f}"), "p, Holm": _number(r.p_holm, shown="{:.3f}"), "seeds": r.n or ""}
+        row["detectable"] = _number(r.detectable, shown="{:.2f}")
+        row |= {"p": _number(r.p, shown="{:.3f}"), "p, Holm": _number(r.p_holm, shown="{:.3f}")}
+        row["seeds"] = words.trainings(r.arm, r.n_paired or r.n) if r.n else ""
         if in_print:
             row["published"] = _number(r.published)
             row["published difference"] = _points(r.published_difference or np.nan)

@@ -12,7 +12,7 @@ from contrec import data, paths
 from contrec.checks import one_of
 from contrec.data.interactions import Split
 from contrec.evaluation import Evaluation, evaluate
-from contrec.evaluation.bootstrap import bootstrap_means
+from contrec.evaluation.bootstrap import bootstrap_means, over_trainings, training_noise
 from contrec.recommender import Recommender
 from contrec.study import evaluating, words
 from contrec.study.config import Config
@@ -174,7 +174,8 @@ def shift_table(
 
     Returns:
         A row per model: HR@10 of kept and shift with their numbers of cases in the column names, gap (kept minus shift,
-        percentage points), low and high (its 95 % interval). Where a group is empty, the gap is NaN.
+        percentage points), low and high (its 95 % interval over cases and trainings). Where a group is empty, the gap
+        is NaN.
     """
     catalogue, test = split.catalogue, split.test
     cases = ranks[0].case.to_numpy()
@@ -182,7 +183,8 @@ def shift_table(
     before = [{f for item in test.history(case) for f in catalogue.facets[item]} for case in cases]
     used = np.array([g is not None for g in gold])
     kept = np.array([g in b for g, b in zip(gold, before, strict=True)])[used]
-    hit = np.mean([frame[models] <= TOP for frame in ranks], axis=0)[used]
+    each = np.stack([frame[models] <= TOP for frame in ranks]).astype(float)[:, used]  # (seeds, cases, models)
+    hit = each.mean(0)
     columns = f"kept (n = {kept.sum()})", f"shift (n = {(~kept).sum()})"
     groups = hit[kept], hit[~kept]
     means = [group.mean(0) if len(group) else np.full(len(models), np.nan) for group in groups]
@@ -192,7 +194,10 @@ def shift_table(
         draws = bootstrap_means(parts, n_boot, seed)
         draws = draws[(draws[:, 0] > 0) & (draws[:, 0] < 1)]  # a draw may miss a small group
         share, of_kept, of_shift = np.split(draws, [1, 1 + len(models)], axis=1)
-        interval = np.percentile(of_kept / share - of_shift / (1 - share), [2.5, 97.5], axis=0)
+        gaps = of_kept / share - of_shift / (1 - share)
+        noise = [training_noise(each[:, kept, n], -each[:, ~kept, n]) for n in range(len(models))]
+        spread = [over_trainings(own, own.var(), [of]) for own, of in zip(gaps.T, noise, strict=True)]
+        interval = np.percentile(spread, [2.5, 97.5], axis=1)
     frame = pd.DataFrame(dict(zip(columns, means, strict=True)), index=models)
     return frame.assign(
         gap=100 * (frame[columns[0]] - frame[columns[1]]), low=100 * interval[0], high=100 * interval[1]

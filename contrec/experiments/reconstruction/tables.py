@@ -11,7 +11,7 @@ import pandas as pd
 
 from contrec import paths
 from contrec.data import planted
-from contrec.evaluation import evaluate
+from contrec.evaluation import evaluate, side
 from contrec.experiments.reconstruction import peers
 from contrec.experiments.reconstruction.runs import RATES, budget, grid, rates, result, test_cases, vectors
 from contrec.study.config import Config
@@ -151,7 +151,7 @@ def verdicts(frame: pd.DataFrame, targets) -> pd.DataFrame:
             continue
         a, b = best["continuous"], best["quantized"]
         gap, sd = b["mse"] - a["mse"], float(np.hypot(a["mse s.d."], b["mse s.d."]))
-        word = "open" if not abs(gap) > 2 * sd else "holds" if gap > 0 else "does not hold"
+        word = {1: "holds", -1: "does not hold", 0: "open"}[side(gap - 2 * sd, gap + 2 * sd)]
         row = {"inputs": kind, "rate": rate, "continuous": a["decoder"], "mse, continuous": a["mse"]}
         row |= {"quantized": b["decoder"], "mse, quantized": b["mse"], "difference": gap, "s.d.": sd, "claim": word}
         rows.append(row)

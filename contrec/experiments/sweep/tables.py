@@ -77,15 +77,14 @@ def sweep_curves(config: Config, found: pd.DataFrame, kept: Kept, metric: str = 
         found, kept: from :func:`sweep_results` and :func:`sweep_evaluations`, or :func:`recorded_sweep`.
 
     Returns:
-        parameter, title, kind, x, part, value, low, high (mean 95 % interval over users), n_seeds, default and best
-        (by validation, with the first seed; where the curve is whole), difference from the default value in percentage
-        points, diff_low, diff_high (95 % paired bootstrap, over the seeds that both have; NaN where the default is to
-        come), paper_low, paper_high (NaN where none is said).
+        parameter, title, kind, x, part, value, n_seeds, default and best (by validation, with the first seed; where the
+        curve is whole), difference from the default value in percentage points, diff_low, diff_high (95 % paired, over
+        users and the trainings that both have; NaN where the default is to come), paper_low, paper_high (NaN where none
+        is said).
     """
     own = found[found.metric == metric]
     grouped = own.groupby(["parameter", "kind", "x", "part"], sort=False)
-    means = {name: (name, "mean") for name in ("value", "low", "high")}
-    frame = grouped.agg(**means, n_seeds=("seed", "nunique")).reset_index()
+    frame = grouped.agg(value=("value", "mean"), n_seeds=("seed", "nunique")).reset_index()
     first = own[(own.part == "validation") & (own.seed == config.seeds[0])]
     top = {name: _best(rows) for name, rows in first.groupby("parameter") if len(rows) == len(values_of(config, name))}
     frame["title"] = [PARAMETERS[name].title for name in frame.parameter]
@@ -117,16 +116,16 @@ def _best(rows: pd.DataFrame):
 
 
 def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame:
-    """One row per parameter: what was tried, what validation users choose, what the papers say, and is it noise.
+    """One row per parameter: what was tried, what validation users choose, what the papers say, and does it matter.
 
     Args:
         found, kept: from :func:`sweep_results` and :func:`sweep_evaluations`, or :func:`recorded_sweep`.
 
     Returns:
         parameter, kind, values, default, best by validation, papers' best, agrees?, spread (best minus worst value by
-        validation, on test users with the first seed, percentage points), low, high (95 % paired bootstrap), against
-        noise ("outside": the interval leaves zero out), best - default (test users, percentage points, seeds averaged
-        user by user, with the same interval).
+        validation, on test users with the first seed, percentage points), low, high (95 % paired, over users only),
+        detectable, best against worst (the verdict of ``words.verdict``), best - default (test users, percentage
+        points, seeds averaged user by user, with the interval over users and trainings).
     """
     first, rows = config.seeds[0], []
     for name, parameter in PARAMETERS.items():
@@ -148,13 +147,15 @@ def sweep_table(config: Config, found: pd.DataFrame, kept: Kept) -> pd.DataFrame
         row["best by validation"] = _short(top)
         row["agrees?"] = ("yes" if said[0] <= top <= said[1] else "no") if said else "-"
         outcome = paired_bootstrap(*(kept[name, x, first, "test"] for x in (top, worst)), METRIC)
-        row["spread"], row["low"], row["high"] = (outcome[name] for name in ("difference", "low", "high"))
-        word = "inside" if row["low"] <= 0 <= row["high"] else "outside"
-        row["against noise"] = stale.shown(word, "stale" in own and own.stale.any())
+        row["spread"] = outcome["difference"]
+        row |= {column: outcome[column] for column in ("low", "high", "detectable")}
+        word = words.verdict(row["low"], row["high"])
+        row["best against worst"] = stale.shown(word, "stale" in own and own.stale.any())
         row["best - default"] = _gain(kept, name, top, value_of(config, name))
         rows.append(row)
     order = ["parameter", "kind", "values", "default", "best by validation", "papers' best", "agrees?"]
-    return pd.DataFrame(rows).reindex(columns=[*order, "spread", "low", "high", "against noise", "best - default"])
+    order += ["spread", "low", "high", "detectable", "best against worst", "best - default"]
+    return pd.DataFrame(rows).reindex(columns=order)
 
 
 def found_in(config: Config, found: pd.DataFrame, kept: Kept) -> str:
@@ -170,13 +171,13 @@ def found_in(config: Config, found: pd.DataFrame, kept: Kept) -> str:
     if not len(table):
         return f"{head}: no curve is whole yet."
     title = table.parameter.map(lambda name: PARAMETERS[name].title)
-    beyond = (table.low > 0) | (table.high < 0)
-    spread = table[["spread", "low", "high"]].set_axis(["difference", "low", "high"], axis=1)
-    told = [
-        f"{title[row.Index]} {words.points(row.difference, row.low, row.high)}" for row in spread[beyond].itertuples()
-    ]
-    text = f"{head}: best minus worst value, test users, beyond noise: {', '.join(told) or 'none'}; within noise: "
-    text += f"{', '.join(title[~beyond]) or 'none'}."
+    word = pd.Series([words.verdict(*ends) for ends in zip(table.low, table.high, strict=True)], table.index)
+    told = {w: [] for w in ("ahead", "behind")}
+    for row in table[word != "level"].itertuples():
+        told[word[row.Index]].append(f"{title[row.Index]} {words.points(row.spread, row.low, row.high)}")
+    told |= {"level": title[word == "level"]}
+    text = "; ".join(f"{w}: {', '.join(own)}" for w, own in told.items() if len(own))
+    text = f"{head}: the best value against the worst, test users. {text[0].upper()}{text[1:]}."
     gains = {
         name: _difference(kept, name, _best_of(found, config, name), value_of(config, name), "test")
         for name in table.parameter[table["best by validation"] != table["default"]]
@@ -186,9 +187,8 @@ def found_in(config: Config, found: pd.DataFrame, kept: Kept) -> str:
         return text + " Validation chose the default each time."
     name = max(gains, key=lambda name: gains[name]["difference"])
     top = [gains[name][part] for part in ("difference", "low", "high")]
-    noise = "within" if top[1] <= 0 <= top[2] else "beyond"
     text += f" Validation left the default for {len(gains)} of {len(table)}; the most that brought is "
-    return text + f"{words.points(*top)} ({PARAMETERS[name].title}), {noise} noise."
+    return text + f"{words.points(*top)} ({PARAMETERS[name].title}), {words.against(*top[1:])} the default."
 
 
 def _best_of(found: pd.DataFrame, config: Config, name: str):
@@ -203,7 +203,7 @@ def _gain(kept: Kept, name: str, best, default) -> str:
         return "the same"
     found = _difference(kept, name, best, default, "test")
     shown, n = "{difference:+.2f} [{low:+.2f}, {high:+.2f}]".format(**found), found["n_seeds"]
-    return f"{shown}, {n} seed{'s' * (n > 1)}"
+    return f"{shown}, {f'{n} seeds' if n > 1 else '1 seed, users only'}"
 
 
 def _short(x) -> str:
