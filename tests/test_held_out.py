@@ -74,7 +74,7 @@ def untrained(monkeypatch):
 
     def fit(module, batches, validate, *_, **__):
         kept.network, kept.validate = module, validate
-        return []
+        return [{"epoch": 1, "best": True}]
 
     monkeypatch.setattr(training, "fit", fit)
     return kept

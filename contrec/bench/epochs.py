@@ -212,7 +212,7 @@ def lightgcn(device: str = "cpu", *, data: dict = LASTFM, dim: int = DIM) -> Ben
     def library() -> Tensor:
         settings = {"dim": dim, "layers": LAYERS, "lr": LR, "weight_decay": WEIGHT_DECAY}
         return graph.LightGCNEmbeddings.fit(
-            split, loss="bpr", batch_size=SAMPLES, epochs=1, standardise=False, **settings
+            split, loss="bpr", batch_size=SAMPLES, refit_epochs=1, standardise=False, **settings
         ).items
 
     def check(results: dict[str, Tensor]) -> list[Check]:
@@ -286,7 +286,7 @@ class Autograd(nn.Module):
     def forward(self, batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
         user, item, negative = batch
         users, items = propagated(self.operator, self.table).tensor_split([self.n_users])
-        penalty = self.table[torch.cat([user, item + self.n_users])].square().sum() / (2 * len(user))
+        penalty = self.table[torch.cat([user, item + self.n_users, negative + self.n_users])].square().sum() / (2 * len(user))
         return {"total": softplus_bpr(users[user], items[item], items[negative]) + WEIGHT_DECAY * penalty}
 
 
