@@ -135,7 +135,7 @@ def test_an_error_of_another_object_stays_its_own(planted_split):
         (lambda split: baselines.make("sasrec/bce", drop=1), "unknown setting 'drop' .* did you mean 'dropout'"),
         (lambda split: baselines.make("lightgcn", layer=1), "'layer' of LightGCN; did you mean 'layers'"),
         (lambda split: baselines.SASRec(epoch=1), "unknown setting 'epoch' of SASRec; did you mean 'epochs'"),
-        (lambda split: baselines.make("repeat_history", k=1), "unknown setting 'k' .*; there are none"),
+        (lambda split: baselines.make("oracle", k=1), "unknown setting 'k' .*; there are none"),
         (lambda split: contrec.embeddings.make("relations", split), "did you mean 'relation'"),
         (lambda split: contrec.embeddings.make("random", split, dims=3), "'dims' .* did you mean 'dim'"),
         (lambda split: contrec.embeddings.make("relation", split, ridg=3.0, relation="ease"), "did you mean 'ridge'"),

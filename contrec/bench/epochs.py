@@ -212,7 +212,7 @@ def lightgcn(device: str = "cpu", *, data: dict = LASTFM, dim: int = DIM) -> Ben
     def library() -> Tensor:
         settings = {"dim": dim, "layers": LAYERS, "lr": LR, "weight_decay": WEIGHT_DECAY}
         return graph.LightGCNEmbeddings.fit(
-            split, loss="bpr", batch_size=SAMPLES, refit_epochs=1, standardise=False, **settings
+            split, loss="bpr", batch_size=SAMPLES, epochs=1, refit_epochs=1, standardise=False, **settings
         ).items
 
     def check(results: dict[str, Tensor]) -> list[Check]:

@@ -67,7 +67,7 @@ def ranking_table(kept: words.Kept, config: Config | None = None, digits: int = 
     n = frame.drop_duplicates("model").set_index("model").n_seeds
     table["seeds"] = [words.trainings(name, n[name]) for name in table.index]
     if config is not None:
-        told = lambda name: loss_of(name, chosen(name, config.dataset, config.preset)[0])  # noqa: E731
+        told = lambda name: loss_of(name, chosen(name, config)[0])  # noqa: E731
         table.index = [named(name, told(name) if name in baselines.REGISTRY else "") for name in table.index]
     return table.rename_axis(index="model", columns=None)
 

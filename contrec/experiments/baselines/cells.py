@@ -52,7 +52,8 @@ GUESS = {
     "popularity": 1, "repeat_history": 1, "itemknn": 2, "itemknn/recency": 2, "transitions": 2, "ease": 5,
     "ease/tags": 5, "puresvd": 3, "mf": 40, "lightgcn": 60, "gtn": 90, "ltgnn": 90, "gru4rec": 90, "sasrec": 90,
     "sasrec/bce": 60, "ssd4rec": 240, "dreamrec": 60, "dreamrec/inner": 60,
-    "contrec/plain-head": 60, "oracle": 1,
+    "itemknn/text": 4, "transitions/text": 5, "puresvd/64": 3, "ials": 60, "sasrec/text": 90, "esasrec": 90,
+    "bsarec": 240, "contrec/plain-head": 60, "oracle": 1,
 }  # fmt: skip
 
 
