@@ -286,7 +286,8 @@ class Autograd(nn.Module):
     def forward(self, batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
         user, item, negative = batch
         users, items = propagated(self.operator, self.table).tensor_split([self.n_users])
-        penalty = self.table[torch.cat([user, item + self.n_users, negative + self.n_users])].square().sum() / (2 * len(user))
+        layer_0 = self.table[torch.cat([user, item + self.n_users, negative + self.n_users])]
+        penalty = layer_0.square().sum() / (2 * len(user))
         return {"total": softplus_bpr(users[user], items[item], items[negative]) + WEIGHT_DECAY * penalty}
 
 
