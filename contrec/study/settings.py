@@ -63,7 +63,7 @@ SPACES: dict[str, dict] = {
     },
     "ease": {"ridge": (5.0, 5000.0), "decay": _DECAY},
     "ease/tags": {"ridge": (5.0, 5000.0), "decay": _DECAY, "tag_weight": (0.1, 10.0)},
-    "puresvd": {"dim": (4, 1024)},
+    "puresvd": {"dim": (4, 700)},
     "ials": {"dim": [32, 64, 128, 256], "unobserved": (0.01, 1.0), "ridge": (1e-4, 0.1)},
     "lightgcn": {
         "loss": ["bpr", "softmax"], "dim": [64, 128, 256], "layers": [2, 3, 4], "lr": (1e-3, 3e-2),
