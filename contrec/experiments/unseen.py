@@ -19,7 +19,7 @@ from contrec.study.config import TITLES, Config
 from contrec.study.evaluating import INSIDE, SEEN
 from contrec.study.fitting import load_split
 from contrec.study.recording import read_ranks
-from contrec.study.settings import DETERMINISTIC, FLOORS, chosen
+from contrec.study.settings import DETERMINISTIC, chosen
 from contrec.study.tables import METRICS, TABLES, recorded_rates
 
 GROUPS = {"unseen": "", "same users, in training": INSIDE, "other users": SEEN}  # group: ending of a model's name
@@ -33,7 +33,7 @@ Kept = Mapping[str, Sequence[Evaluation]]  # model name -> its evaluations, one 
 def unseen_models(config: Config) -> list[str]:
     """What the notebook compares: the floors, MF (whose users are learned), what fits the data, and ContRec."""
     repeats = ["repeat_history"] if config.dataset == "software" else []
-    return [*FLOORS, *repeats, "mf", config.model]
+    return [*evaluating.floors(config), *repeats, "mf", config.model]
 
 
 def unseen_runs(config: Config, models: Sequence[str] | None = None, progress: bool = False) -> dict[str, list]:

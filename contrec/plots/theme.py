@@ -50,9 +50,14 @@ METHODS = {  # name: label, colour, marker; in the order of a ranking table
     "repeat_history": ("Repeat history", GREY, "s"),
     "itemknn": ("ItemKNN", GREY, "^"),
     "itemknn/recency": ("ItemKNN, recency", GREY, "D"),
+    "itemknn/text": ("ItemKNN, text", GREY, "d"),
     "transitions": ("Transitions", GREY, "v"),
+    "transitions/text": ("Transitions, text", GREY, "<"),
     "ease": ("EASE", GREY, "P"),
+    "ease/tags": ("EASE, tags", GREY, "p"),
     "puresvd": ("PureSVD", GREY, "X"),
+    "puresvd/64": ("PureSVD, 64 dimensions", GREY, ">"),
+    "ials": ("iALS", SKY, "p"),
     "mf": ("MF", SKY, "o"),
     "lightgcn": ("LightGCN", SKY, "s"),
     "gtn": ("GTN", SKY, "^"),
@@ -60,6 +65,9 @@ METHODS = {  # name: label, colour, marker; in the order of a ranking table
     "gru4rec": ("GRU4Rec", GREEN, "o"),
     "sasrec": ("SASRec", GREEN, "s"),
     "sasrec/bce": ("SASRec, BCE loss", GREEN, "v"),
+    "sasrec/text": ("SASRec, text", GREEN, "<"),
+    "esasrec": ("eSASRec", GREEN, "*"),
+    "bsarec": ("BSARec", GREEN, "h"),
     "ssd4rec": ("SSD4Rec", GREEN, "^"),
     "dreamrec": ("DreamRec", GREEN, "D"),
     "dreamrec/inner": ("DreamRec, inner product", GREEN, "X"),
@@ -81,6 +89,7 @@ METHODS = {  # name: label, colour, marker; in the order of a ranking table
     "contrec/mean-history": ("Mean of history", ORANGE, "D"),
     "contrec/permuted-condition": ("Permuted condition", ORANGE, "v"),
     "contrec/random-backbone": ("Random backbone", ORANGE, "P"),
+    "contrec/plain-head": ("Plain head", ORANGE, "X"),
     "vq": ("VQ-VAE", SKY, "v"),
     "rq": ("RQ-VAE", GREEN, "P"),
     "mq": ("MQ-VAE", PURPLE, "X"),
@@ -98,14 +107,17 @@ METHODS = {  # name: label, colour, marker; in the order of a ranking table
     "reference layout": ("Reference layout", BLACK, "s"),
 }
 _ESTIMATES = [name for name, (_, colour, _) in METHODS.items() if name.startswith("contrec/") and colour == VERMILLION]
-_CONTROLS = [name for name in METHODS if name.startswith("contrec/") and name not in _ESTIMATES]
+_CONTROLS = [
+    name for name in METHODS if name.startswith("contrec/") and name not in (*_ESTIMATES, "contrec/plain-head")
+]
 METHODS |= {  # DeftRec's estimates and controls have the same names, and looks of their own
     name.replace("contrec", "deftrec"): (METHODS[name][0].replace("ContRec", "DeftRec"), colour, marker)
     for names, colour, markers in ((_ESTIMATES, BLUE, "*H8PX"), (_CONTROLS, PURPLE, "*p<>d"))
     for name, marker in zip(names, markers, strict=True)
 }
 FLOORS = (
-    *("popularity", "repeat_history", "itemknn", "itemknn/recency", "transitions", "ease", "puresvd", "lightgcn"),
+    *("popularity", "repeat_history", "itemknn", "itemknn/recency", "itemknn/text", "transitions", "transitions/text"),
+    *("ease", "ease/tags", "puresvd", "puresvd/64", "lightgcn"),
 )
 DATASETS = {
     "planted": ("Planted", GREY, "o"),

@@ -24,7 +24,7 @@ from contrec.study.config import Config
 from contrec.study.fitting import before_refit, data_key, fitted, load_split, run_name, store
 from contrec.study.processes import is_main, make_together
 from contrec.study.recording import entry_of, write_results
-from contrec.study.settings import FLOORS, RECIPES, chosen, trained
+from contrec.study.settings import FLOORS, RECIPES, TAGGED, chosen, trained
 
 # Stages that a baseline's result depends on, besides "baselines" and the data
 _GRAPH, _SEQUENCE = ("learned", "graph_baselines"), ("learned", "sequence_baselines")
@@ -227,9 +227,14 @@ def results(config: Config, *, progress: bool = False, processes: int = 1) -> pd
     return pd.concat(frames, ignore_index=True)
 
 
+def floors(config: Config) -> tuple[str, ...]:
+    """The floors that stand beside a run: whatever its inputs read, one of them reads."""
+    return *FLOORS, *TAGGED.get(config.dataset, ())
+
+
 def _made(config: Config, progress: bool = False, processes: int = 1) -> Iterator[tuple[Config, Path, int]]:
     """Config, folder and seed of every evaluation that :func:`results` lists, made where it is missing."""
-    for name in FLOORS:
+    for name in floors(config):
         for seed in config.seeds if trained(name) else config.seeds[:1]:
             yield config, floor(config, name, seed, progress, processes), seed
     for seed in config.seeds:

@@ -34,7 +34,11 @@ def model_order(model: str) -> int:
 
 
 # What stands beside every run
-FLOORS = ("popularity", "itemknn", "itemknn/recency", "transitions", "ease", "lightgcn", "contrec/plain-head")
+FLOORS = (
+    "popularity", "itemknn", "itemknn/recency", "transitions", "transitions/text", "ease", "lightgcn",
+    "contrec/plain-head",
+)  # fmt: skip
+TAGGED = {"lastfm": ("ease/tags",)}  # and where train rows have tags, which ContRec reads as categories
 # Rows of a dataset over those of LastFM (52,670): what a run costs grows with them
 SIZES = {
     "planted": 0.1, "planted_shuffled": 0.1, "lastfm": 1, "software": 0.1, "beauty_positive": 3.5, "beauty": 5.5,

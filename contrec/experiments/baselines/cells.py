@@ -26,7 +26,11 @@ from contrec.study.settings import BASELINES, DETERMINISTIC, FLOORS, SIZES, mode
 
 SEEDS = (0, 1, 2)
 # (dataset, source, split) -> models and seeds that the study's tables want
-_SOME = (*FLOORS, "gru4rec", "sasrec", "dreamrec")
+_CLOSED = tuple(m for m in DETERMINISTIC if m not in ("repeat_history", "oracle", "ease/tags"))
+_SOME = (
+    *_CLOSED, "ials", "lightgcn", "gru4rec", "sasrec", "sasrec/text", "esasrec", "bsarec", "dreamrec",
+    "contrec/plain-head",
+)  # fmt: skip
 _CHEAP = tuple(m for m in FLOORS if m != "lightgcn")  # half an hour of one core and more on these
 _ALL = tuple(m for m in BASELINES if m not in ("repeat_history", "oracle", "ease/tags"))  # tags: LastFM alone has them
 WANTED: dict[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...]]] = {
@@ -40,7 +44,7 @@ WANTED: dict[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...]]] = {
     ("beauty", "released", "leave_one_out"): (_SOME, (0,)),
     ("games", "released", "leave_one_out"): (_SOME, (0,)),
     ("ml1m", "released", "leave_one_out"): (_SOME, (0,)),
-    ("ml1m_all", "raw", "leave_one_out"): (("popularity", "sasrec"), (0,)),  # what others report SASRec on
+    ("ml1m_all", "raw", "leave_one_out"): ((*_CLOSED, "sasrec", "esasrec"), (0,)),  # what others report SASRec on
 }
 # The same after training on train and validation rows
 REFITTED: dict[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...]]] = {

@@ -77,7 +77,8 @@ def case_evaluations(config: Config, recommender: Recommender) -> dict[str, Eval
     """The recommender ("contrec") and the floors on the config's test cases, by name; floors come from the store."""
     split, seed = load_split(config), config.seeds[0]
     floors = {
-        name: evaluating.kept_evaluations(evaluating.floor(config, name, seed))[name] for name in evaluating.FLOORS
+        name: evaluating.kept_evaluations(evaluating.floor(config, name, seed))[name]
+        for name in evaluating.floors(config)
     }
     return {"contrec": evaluate(recommender, split.test), **floors}
 
