@@ -193,12 +193,17 @@ def fit(
         so far).
 
     Raises:
-        ValueError: if a loss, a weight or the validation figure is NaN or infinite; no checkpoint holds that epoch.
+        ValueError: if ``epochs`` are none, or more than the config's; if a loss, a weight or the validation figure is
+            NaN or infinite; no checkpoint holds that epoch.
     """
     from accelerate.utils import broadcast
     from tqdm.auto import tqdm
 
     seed = seed_number(seed)
+    if epochs is not None:
+        positive("epochs", epochs)
+        if epochs > config.epochs:
+            raise ValueError(f"epochs must be at most {config.epochs}, those of the loop, got {epochs}")
     accelerator = _accelerator(next(module.parameters()).device)
     whole = accelerator.num_processes > 1 and not hasattr(batches(1)[0], "shard")
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
@@ -215,7 +220,7 @@ def fit(
         total=config.epochs, initial=len(state.history), desc=name, unit="epoch", unit_scale=True, mininterval=0.5,
         disable=not (progress and accelerator.is_main_process),
     )  # fmt: skip
-    for epoch in range(len(state.history) + 1, min(config.epochs, epochs or config.epochs) + 1):
+    for epoch in range(len(state.history) + 1, (epochs or config.epochs) + 1):
         if epochs is None and state.best_epoch and epoch - 1 - state.best_epoch >= config.patience:
             break
         start, where = time.perf_counter(), f"{name}, epoch {epoch}"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -6,7 +8,7 @@ from contrec.baselines import EASE, ItemKNN, Popularity, RepeatHistory, Transiti
 from contrec.data.cases import cases_inside
 from contrec.data.interactions import Cases, Catalogue, Interactions, Split
 from contrec.evaluation import evaluate
-from contrec.relations import ease_weights, keep_largest, recent_matrix
+from contrec.relations import ease_weights, interaction_matrix, keep_largest, recent_matrix
 
 FLOORS = (
     "popularity", "itemknn", "itemknn/recency", "itemknn/text", "transitions", "transitions/text", "ease",
@@ -45,6 +47,16 @@ def toy_cases():
 def test_popularity_counts_rows():
     split = make_split([[0, 1, 1], [1, 2]], 4)
     assert Popularity().fit(split).score(toy_cases()).tolist() == [[1, 3, 1, 0]] * 3
+
+
+def test_popularity_of_a_window_counts_its_newest_rows():
+    split = make_split([[0, 0, 1], [2, 1, 3]], 4)  # times 0 .. 5 in this order
+    counts = lambda split, share: Popularity(share).fit(split).counts.tolist()  # noqa: E731
+    assert counts(split, 0.5) == [0, 1, 1, 1] and counts(split, 1 / 6) == [0, 0, 0, 1]
+    # without times a row is the newer the fewer rows its user has after it: rows 1 and 3 are both of age 0
+    unknown = replace(split, train=replace(split.train, has_time=False))
+    assert counts(unknown, 0.3) == [0, 1, 0, 1]
+    assert counts(unknown, 1.0) == counts(split, 1.0) == [2, 2, 1, 1]
 
 
 def test_itemknn_by_hand():
@@ -120,6 +132,28 @@ def test_ease_scores_are_sums_of_rows(random_split):
     scores = model.score(Cases.from_histories([[3, 4], [5]]))
     assert scores[0] == pytest.approx(model.weights[3] + model.weights[4], abs=1e-6)
     assert scores[1] == pytest.approx(model.weights[5])
+
+
+def test_ease_with_recency_weighs_the_newest_most(random_split):
+    model = EASE(ridge=5.0, decay=0.5).fit(random_split)
+    expected = model.weights[4] + 0.5 * model.weights[9] + 0.25 * model.weights[2]
+    assert model.score(Cases.from_histories([[2, 9, 4]]))[0] == pytest.approx(expected, abs=1e-6)
+    assert np.array_equal(model.weights, EASE(ridge=5.0).fit(random_split).weights)
+
+
+def test_ease_reads_tags_as_more_rows(random_split):
+    tags = tuple((f"tag {item % 3}", "once") if item == 7 else (f"tag {item % 3}",) for item in random_split.train.item)
+    told = replace(random_split, train=replace(random_split.train, tags=tags))
+    rows = interaction_matrix(told.train).toarray()
+    count = np.bincount(told.train.item, minlength=30)
+    of_tag = np.array([[np.log1p(count[j]) * (j % 3 == t) for j in range(30)] for t in range(3)])  # "once": one item
+    gram = np.linalg.inv(rows.T @ rows + 4 * of_tag.T @ of_tag + 5 * np.eye(30))
+    expected = -gram / np.diag(gram)
+    np.fill_diagonal(expected, 0)
+    assert EASE(ridge=5.0, tag_weight=2.0).fit(told).weights == pytest.approx(expected, abs=1e-4)
+    plain = EASE(ridge=5.0).fit(random_split).weights
+    assert np.array_equal(EASE(ridge=5.0).fit(told).weights, plain)
+    assert np.array_equal(EASE(ridge=5.0, tag_weight=2.0).fit(random_split).weights, plain)
 
 
 def test_history_is_repeated_newest_first():
