@@ -22,7 +22,7 @@ from contrec.study import evaluating, jobs
 from contrec.study.config import Config
 from contrec.study.fitting import load_split, store
 from contrec.study.recording import entry_of, read_ranks, read_table, write_results
-from contrec.study.settings import BASELINES, DETERMINISTIC, FLOORS, SIZES, model_order
+from contrec.study.settings import BASELINES, DETERMINISTIC, FLOORS, SIZES, TAGGED, model_order
 
 SEEDS = (0, 1, 2)
 # (dataset, source, split) -> models and seeds that the study's tables want
@@ -114,6 +114,7 @@ def of(config: Config, models: Sequence[str] | None = None) -> list[BaselineCell
         known = config.dataset in WORLDS and config.split != "unseen_users"  # strangers have no known taste
         left_out = set() if known else {"oracle"}
         left_out |= {"repeat_history"} if config.dataset != "software" else set()
+        left_out |= {m for dataset, names in TAGGED.items() if dataset != config.dataset for m in names}
         models = [m for m in BASELINES if m not in left_out]
     return [
         BaselineCell(config.dataset, config.source, config.split, model, seed, config.refit, config.preset)
