@@ -78,6 +78,23 @@ def shown(text: str, stale: bool) -> str:
     return f"{text}, stale" if stale else text
 
 
+def narrowed(path: Path, frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The marks of a recorded table as they are for some of its rows, which the values of a column name."""
+    found = []
+    for mark in marks(path).to_dict("records"):
+        names = frame[column][rows(pd.DataFrame([mark]), frame)].drop_duplicates()
+        if len(names):
+            found.append({**mark, "column": column, "values": " ".join(names)})
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def mark(new: pd.DataFrame) -> None:
+    """Add marks."""
+    if len(new):
+        with replacing(_file()) as temporary:
+            pd.concat([marks(), new]).to_csv(temporary, sep="\t", index=False)
+
+
 def unmark(path: Path) -> None:
     """Take the marks of a table or figure away: it has been made anew."""
     found = marks()

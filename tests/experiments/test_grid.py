@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from contrec import baselines
+from contrec.artifacts import stale
 from contrec.experiments.baselines import cells
 from contrec.experiments.baselines.cells import BaselineCell
 from contrec.study import evaluating, fitting, jobs, settings, tables
@@ -151,3 +152,17 @@ def test_a_killed_cell_goes_on_from_its_checkpoint_to_the_same_ranks(tmp_path, m
         cell.make()
         ranks[name] = evaluating.kept_evaluations(cell.folder)["sasrec"].ranks
     assert np.array_equal(ranks["killed"], ranks["whole"])
+
+
+def test_what_is_recorded_anew_is_unmarked_and_the_rest_stays_stale(world, tmp_path):
+    wanted = cells.select()
+    cells.fill(wanted)
+    (path,) = cells.record(wanted)
+    name = path.with_suffix(".csv").name
+    stale.mark(pd.DataFrame([(name, "model", "ea* sasrec", "data 9", "why")], columns=stale.COLUMNS))
+    cells.record([c for c in wanted if c.model != "ease"])
+    (mark,) = stale.marks(path.with_suffix(".csv")).to_dict("records")
+    assert (mark["values"], mark["since"], mark["reason"]) == ("ease", "data 9", "why")
+    assert set(pd.read_csv(path.with_suffix(".csv")).model) == {"popularity", "ease", "sasrec"}
+    cells.record([c for c in wanted if c.model == "ease"])
+    assert not len(stale.marks(path.with_suffix(".csv")))

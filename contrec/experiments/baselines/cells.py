@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from contrec import paths
+from contrec.artifacts import stale
 from contrec.artifacts.store import read_about
 from contrec.checks import one_of
 from contrec.data.planted import WORLDS
@@ -200,7 +201,7 @@ def evaluations(wanted: Sequence[BaselineCell]) -> dict[tuple[str, int], Evaluat
 def record(wanted: Sequence[BaselineCell]) -> list[Path]:
     """Write the finished cells to ``data/reproduced``: one CSV per dataset, source and protocol, ranks and provenance.
 
-    What is recorded of models that are not among them stays, with the revision that made it, unless it is stale.
+    What is recorded of models that are not among them stays, with the revision that made it, and stale if it was so.
     """
     written = []
     for config in _configs(wanted):
@@ -211,8 +212,10 @@ def record(wanted: Sequence[BaselineCell]) -> list[Path]:
         made = [read_about(c.folder) for c in own]
         settings = {c.model: a["settings"] for c, a in zip(own, made, strict=True)}
         rows, kept = results(own), evaluations(own)
+        marks = stale.marks(path).iloc[:0]
         if path.exists():
             before = _beside(path, {c.model for c in own})
+            marks = stale.narrowed(path, before[0], "model")
             rows, kept = pd.concat([before[0], rows], ignore_index=True), before[1] | kept
             settings = before[2] | settings
         entry = entry_of(
@@ -221,15 +224,16 @@ def record(wanted: Sequence[BaselineCell]) -> list[Path]:
             device=" and ".join(sorted({a["device"] for a in made})),
         )  # fmt: skip
         written.append(write_results(path, rows, kept.items(), entry))
+        stale.mark(marks)
     return written
 
 
 def _beside(path: Path, models: set[str]) -> tuple[pd.DataFrame, dict, dict]:
-    """Rows, evaluations and settings that are recorded of other models than ``models`` and are not stale."""
+    """Rows, evaluations and settings that are recorded of other models than ``models``."""
     rows, ranks = read_table(path), read_ranks(path.with_suffix(".ranks.parquet"))
     endings = ("/seen-kept", evaluating.SEEN, evaluating.INSIDE)
     old = rows.model.map(lambda name: next((name.removesuffix(e) for e in endings if name.endswith(e)), name))
-    kept = rows[~old.isin(models) & ~rows.get("stale", pd.Series(False, rows.index))]
+    kept = rows[~old.isin(models)]
     names = set(zip(kept.model, kept.seed, strict=True))
     settings = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["config"].get("settings", {})
     settings = {model: own for model, own in settings.items() if model in set(kept.model)}
