@@ -26,6 +26,7 @@ from contrec.study.words import points
 LASTFM = ("lastfm", "released", "leave_one_out")
 RUN = "lastfm_released_leave_one_out_laptop_tuned"  # the run that the answer is about
 PAPER = "lastfm_released_leave_one_out_laptop_paper"
+BARS = "software_released_leave_one_out_baselines"
 SOFTWARE = {  # runs in which a trained head adds to its user token
     "ContRec": "software_released_leave_one_out_laptop_tuned",
     "DeftRec": "software_released_leave_one_out_laptop_deftrec_tuned",
@@ -181,6 +182,13 @@ def results_table() -> pd.DataFrame:
             sides = [words.of_model(found, model) for model in (whole, f"{whole}/user-token")]
             says = f"Software, {name} `tuned` minus its user token, points"
             rows.append({"LastFM": says, **{m: _gain(*sides, m) for m in metrics}})
+    if (paths.reproduced() / f"{BARS}.ranks.parquet").is_file():
+        best = _baselines("software").index[0]
+        own, whole = (words.of_model(kept(*of), m) for of, m in (((BARS,), best), ((SOFTWARE["ContRec"],), "contrec")))
+        says = f"Software, {label(best)}, the highest baseline here"
+        rows.append({"LastFM": says, **{m: _interval(own, m) for m in metrics}})
+        says = f"Software, ContRec `tuned` minus {label(best)}, points"
+        rows.append({"LastFM": says, **{m: _gain(whole, own, m) for m in metrics}})
     return pd.DataFrame(rows).rename(columns={"LastFM": "LastFM, unless said"})
 
 
@@ -200,7 +208,8 @@ def claims_table() -> pd.DataFrame:
     printed = published("contrec_table2").query("model == 'contrec' and metric == @METRIC").set_index("dataset").value
     own = _rates(*LASTFM).value
     own = {recipe: own[f"contrec {recipe}"] for recipe in ("tuned", "paper")}
-    of = {d: _baselines(f"{d}_positive" if d == "beauty" else d) for d in printed.index}
+    # the authors trained on the validation items as well
+    of = {d: _baselines(f"{d}_positive" if d == "beauty" else d, "leave_one_out_refit") for d in printed.index}
     passed = [theme.DATASETS[d][0] for d in printed.index if _ahead(of[d], printed[d]).any()]
     compared = verdicts(records())
     better, old = pd.concat(frame.claim for _, frame in compared), any(record.note for record, _ in compared)
@@ -222,7 +231,7 @@ def claims_table() -> pd.DataFrame:
         ),
         "ContRec is ahead of every baseline (Table 2)": (
             f"{len(printed)} of {len(printed)} datasets",
-            f"a baseline is ahead of the printed value on {', '.join(passed)}",
+            f"refitted alike, a baseline is ahead of it on {', '.join(passed)}",
         ),
         "Every part of DeftRec helps (Table 5, Software)": (
             f"all {len(parts)}",
