@@ -50,9 +50,11 @@ def test_the_answer_is_computed(monkeypatch):
     other = {"difference": -5.0, "low": -6.0, "high": -4.0, "detectable": 1.0}
     monkeypatch.setattr(summary, "difference", lambda model, against: other)
     first, second = summary.answer()
-    assert "behind the highest baseline" in first and "ahead in 0 of 16, level in 0, behind in 16" in first
+    assert "behind the highest baseline" in first and "ahead in 0 of 22, level in 0, behind in 22" in first
     assert second.startswith("Its user token alone, ") and "a head without diffusion is behind it: " in second
-    assert summary.opening().startswith("On LastFM it is ahead of 0 of the 16 plain baselines run here, behind EASE, ")
+    assert summary.opening().startswith(
+        "On LastFM it is ahead of 0 of the 22 plain baselines run here, behind EASE with tags, "
+    )
     monkeypatch.setattr(summary, "RUN", "no_such_run")
     assert summary.answer() == [] and summary.opening() == ""
 

@@ -94,8 +94,10 @@ def label(model: str) -> str:
     known = theme.METHODS.get(name + slash + variant)
     if not known:
         return model
-    shown = known[0].removeprefix("ContRec: ")
-    return shown[0].upper() + shown[1:] + (f" ({recipe})" if recipe else "")
+    shown = known[0]
+    if shown.startswith("ContRec: "):
+        shown = shown.removeprefix("ContRec: ").capitalize()
+    return shown + (f" ({recipe})" if recipe else "")
 
 
 def ranked(key: tuple[str, str, str]) -> pd.DataFrame:
@@ -117,6 +119,8 @@ def ranked(key: tuple[str, str, str]) -> pd.DataFrame:
 def _kind(model: str, run: bool) -> str:
     if not run:
         return "print"
+    if model.removesuffix("/seen-kept") in settings.BASELINES:
+        return "other"  # the plain head, too
     return ("control" if "/" in model else "own") if model.startswith(MODELS) else "other"
 
 

@@ -21,6 +21,7 @@ from contrec.report.sections import METRIC, label, ranked, verdicts
 from contrec.study import tables, words
 from contrec.study.config import MODELS, Config
 from contrec.study.recording import read_ranks
+from contrec.study.settings import BASELINES
 from contrec.study.words import points
 
 LASTFM = ("lastfm", "released", "leave_one_out")
@@ -267,7 +268,8 @@ def _rates(dataset: str, source: str, split: str) -> pd.DataFrame:
 
 def _baselines(dataset: str, split: str = "leave_one_out") -> pd.DataFrame:
     """Those of the baselines with seen items removed, on released files."""
-    return _rates(dataset, "released", split).filter(regex="^(?!contrec|deftrec|.*/seen-kept)", axis=0)
+    rates = _rates(dataset, "released", split)
+    return rates[rates.index.isin(BASELINES)]
 
 
 def _ahead(rates: pd.DataFrame, printed: float) -> pd.Series:
