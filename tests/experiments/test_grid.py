@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contrec import baselines
+from contrec import baselines, paths
 from contrec.artifacts import stale
 from contrec.experiments.baselines import cells
 from contrec.experiments.baselines.cells import BaselineCell
@@ -166,3 +166,14 @@ def test_what_is_recorded_anew_is_unmarked_and_the_rest_stays_stale(world, tmp_p
     assert set(pd.read_csv(path.with_suffix(".csv")).model) == {"popularity", "ease", "sasrec"}
     cells.record([c for c in wanted if c.model == "ease"])
     assert not len(stale.marks(path.with_suffix(".csv")))
+
+
+def test_all_groups_of_a_model_are_recorded_anew_with_it():
+    path = paths.reproduced() / "software_released_unseen_users_baselines.csv"
+    whole = pd.read_csv(path)
+    rows, ranks, settings_of = cells._beside(path, {"lightgcn", "itemknn"})
+    left = {m for m in whole.model.unique() if m.split("/")[0] != "lightgcn"}
+    left -= {"itemknn" + group for group in ("", "/seen-kept", "/seen-users", "/seen-kept/in-training")}
+    left -= {"itemknn" + group for group in ("/in-training", "/seen-kept/seen-users")}
+    assert set(rows.model) == left == {model for model, _ in ranks} and "itemknn/recency/in-training" in left
+    assert "lightgcn" not in settings_of and "itemknn/recency" in settings_of

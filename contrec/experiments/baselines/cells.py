@@ -231,9 +231,8 @@ def record(wanted: Sequence[BaselineCell]) -> list[Path]:
 def _beside(path: Path, models: set[str]) -> tuple[pd.DataFrame, dict, dict]:
     """Rows, evaluations and settings that are recorded of other models than ``models``."""
     rows, ranks = read_table(path), read_ranks(path.with_suffix(".ranks.parquet"))
-    endings = ("/seen-kept", evaluating.SEEN, evaluating.INSIDE)
-    old = rows.model.map(lambda name: next((name.removesuffix(e) for e in endings if name.endswith(e)), name))
-    kept = rows[~old.isin(models)]
+    groups = rf"(/seen-kept)?({evaluating.SEEN}|{evaluating.INSIDE})?$"
+    kept = rows[~rows.model.str.replace(groups, "", regex=True).isin(models)]
     names = set(zip(kept.model, kept.seed, strict=True))
     settings = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["config"].get("settings", {})
     settings = {model: own for model, own in settings.items() if model in set(kept.model)}
