@@ -75,12 +75,13 @@ def test_an_arm_differs_from_the_full_model_in_nothing_but_its_settings(model, r
 @pytest.mark.parametrize(
     ("model", "recipe", "names"),
     [
-        ("deftrec", "paper", {"no-dispersion", "cf-only", "k2", "generated", "one-sample"}),
-        ("contrec", "paper", {"no-bpr", "k3", "generated", "one-sample"}),
-        ("contrec", "tuned", {"no-bpr", "no-text-bonus", "k2", "generated", "point"}),
+        ("deftrec", "paper", {"no-dispersion", "cf-only", "no-tags", "k2", "generated", "one-sample"}),
+        ("contrec", "paper", {"no-bpr", "no-tags", "k3", "generated", "one-sample"}),
+        ("contrec", "tuned", {"no-bpr", "no-text-bonus", "no-tags", "k2", "generated", "point"}),
         # with condition_states "input" there is no condition from the prompt
         ("contrec", "released",
-         {"no-mask", "no-bpr", "no-user-tokens", "no-text-bonus", "cf-only", "k2", "gold", "prompt", "one-sample"}),
+         {"no-mask", "no-bpr", "no-user-tokens", "no-text-bonus", "cf-only", "no-tags", "k2", "gold", "prompt",
+          "one-sample"}),
     ],
 )  # fmt: skip
 def test_arms_without_effect_are_left_out_and_said_so(model, recipe, names):
@@ -122,6 +123,14 @@ def test_random_vectors_keep_the_width_and_forget_the_rest():
     widths = {arm.name: arm.config(full).recommender.embeddings for arm in found}
     assert full.recommender.embeddings == {} == widths["text-only"]
     assert widths["no-cf"] == widths["cf-only"] == {"dim": 64}  # origin: the default of RelationEmbeddings.fit
+
+
+def test_tags_are_left_out_where_there_are_any():
+    full = Config.from_parameters("contrec", "tuned", "laptop", dataset="lastfm")
+    arm = next(arm for arm in arms(full) if arm.name == "no-tags")
+    inner = arm.config(full).recommender
+    assert inner.embeddings == full.recommender.embeddings | {"relation": "ease", "tag_weight": 0.0}
+    assert replace(inner, embeddings=full.recommender.embeddings) == full.recommender
 
 
 def test_unknown_arms_are_named():

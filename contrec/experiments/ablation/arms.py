@@ -16,6 +16,7 @@ from contrec.checks import one_of
 from contrec.embeddings.base import provider
 from contrec.papers.released_code import defects, differences
 from contrec.study.config import BOTH, RECIPES, Config, apply
+from contrec.study.settings import TAGGED
 
 PARTS, VECTORS, TOKENS = "parts", "base vectors", "tokens an item"
 CONDITION, ESTIMATE, RELEASED = "condition", "estimate", "released code"
@@ -63,6 +64,9 @@ class Arm:
             width = {"dim": old["dim"].default} if other else {}
             kept = {k: v for k, v in (width | inner.embeddings).items() if k in new}
             full = replace(full, recommender=replace(inner, embeddings=kept))
+        elif self.name == "no-tags":
+            if full.dataset not in TAGGED or inner.inputs != "relation":
+                raise ValueError("the base vectors read no tags")
         elif "embeddings" in settings and inner.inputs == "fused":
             settings["embeddings"] = {"lightgcn": settings["embeddings"]}
         elif "embeddings" in settings and inner.inputs != "lightgcn":
@@ -101,6 +105,10 @@ ARMS = (
     ),
     Arm("no-cf", VECTORS, "w/o CF", "random vectors instead of learned ones", _TABLE5, {"inputs": "random"}),
     Arm("cf-only", VECTORS, "LightGCN alone", "no text in the vectors", "Sect. 4.1.4, ContRec", {"inputs": "lightgcn"}),
+    Arm(
+        "no-tags", VECTORS, "w/o Tags", "base vectors from who took what alone, as most baselines read it",
+        "our question", {"embeddings": {"relation": "ease", "tag_weight": 0.0}},
+    ),
     Arm(
         "text-only", VECTORS, "Text alone", "nothing collaborative in the vectors; their width is the encoder's",
         _TABLE5, {"inputs": "text"},
