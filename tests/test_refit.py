@@ -13,7 +13,7 @@ from contrec.baselines import make
 from contrec.checks import DataError
 from contrec.data.interactions import Cases
 from contrec.recommender import Recommender
-from contrec.study import evaluating, fitting
+from contrec.study import evaluating, finished, fitting, lists
 from contrec.study.config import Config
 
 SHORT = {"dim": 8, "epochs": 4, "batch_size": 64}
@@ -96,3 +96,18 @@ def test_a_study_repeats_the_epochs_of_the_run_before(source, tmp_path, monkeypa
         before, after = told[name]
         assert after["chosen epochs"] == before["chosen epochs"] >= 1 and after["settings"] == before["settings"]
     assert told["ease"][0]["chosen epochs"] is told["ease"][1]["chosen epochs"] is None
+
+
+def test_a_refitted_run_answers_as_it_was_evaluated(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONTREC_ARTIFACTS", str(tmp_path))
+    splits = {refit: data.split(*source, refit=refit) for refit in (False, True)}
+    monkeypatch.setattr(fitting, "_split", lambda dataset, source, protocol, refit, *_: splits[refit])
+    refit = replace(Config.from_parameters(preset="tiny"), refit=True)
+    for name in ("mf", "lightgcn", "ease"):
+        folder = evaluating.floor(refit, name)
+        (kept,) = (e for model, e in evaluating.kept_evaluations(folder).items() if model == name)
+        asked = lists._fitted_again(folder, None)
+        case = int(np.flatnonzero(kept.ranks == 1)[0])  # whose target ranks first is answered by it
+        one = splits[True].test.select([case])
+        assert asked.rank(one, 1).item.iloc[0] == asked.catalogue.item_ids[one.target[0]], name
+    assert set(finished.list_runs().split) == {"leave_one_out", "leave_one_out_refit"}

@@ -10,6 +10,7 @@ from contrec import paths
 from contrec.artifacts.store import artifacts_of, made_from
 from contrec.evaluation import paired_bootstrap
 from contrec.files import Damaged
+from contrec.study.config import REFIT, Config
 from contrec.study.evaluating import kept_evaluations, run_about, run_of
 from contrec.study.lists import not_one
 
@@ -29,7 +30,9 @@ def list_runs() -> pd.DataFrame:
             "run": folder.name,
             "label": run["label"],
             "dataset": Path(config["path"]).name if config.get("path") else config["dataset"],
-            **{name: config[name] for name in ("source", "split", "preset")},
+            "source": config["source"],
+            "split": Config.from_dict(config).protocol,
+            "preset": config["preset"],
             "seed": run["seed"],
             "minutes": run["seconds"] / 60,
         }
@@ -39,6 +42,7 @@ def list_runs() -> pd.DataFrame:
             continue
         key = made_from(folder)
         names = {name: key["data"][name] for name in ("dataset", "source", "split")}
+        names["split"] += REFIT * key["data"].get("refit", False)
         if names["dataset"] == "table":
             names["dataset"] = ", ".join(key["data"]["files"])
         rows.append({"run": folder.name, "label": "floor", **names, "seed": key["seed"], **_own(folder)})

@@ -269,6 +269,8 @@ def _fitted_again(folder: Path, note) -> Asked:
     model = baselines.make(key["model"], **key["settings"])
     trained = isinstance(model, baselines.Learned)
     kept = {"folder": paths.artifacts() / "checkpoints" / folder.name} if trained else {}
+    if key["data"].get("refit") and about["chosen epochs"]:
+        kept["epochs"] = about["chosen epochs"]
     model.fit(split, seed=key["seed"], progress=note is not None and sys.stderr.isatty(), **kept)
     return Asked(
         split.train.user_ids, known_sequences(split), split.catalogue, partial(_by_score, model, split.catalogue)
@@ -291,7 +293,7 @@ def _data_of(folder: Path, data: dict) -> Config:
             raise ValueError(f"no run on {', '.join(data['files'])} is left that says where the file of {folder} lies")
         config = Config.from_dict(read_about(own[0], "run.json")["config"])
     else:
-        config = Config.from_parameters(**{name: data[name] for name in ("dataset", "source", "split")})
+        config = Config.from_parameters(**{k: data[k] for k in ("dataset", "source", "split", "refit") if k in data})
     if data_key(config) != data:
         raise ValueError(f"{folder} was made from other data than are here now: run the study again")
     return config
