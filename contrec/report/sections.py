@@ -22,7 +22,7 @@ from contrec.report.evidence import Record
 from contrec.report.markup import details, folded, intervals, table, text
 from contrec.report.notebooks import find_notebook, parameters_of
 from contrec.study import settings, tables
-from contrec.study.config import MODELS, PRESETS, Config
+from contrec.study.config import MODELS, PRESETS, REFIT, Config
 from contrec.study.recording import read_ranks
 from contrec.study.show import AGAINST
 
@@ -203,13 +203,16 @@ def _compared(own: Sequence[Record]) -> str:
 
 
 def _unfilled() -> list[Gap]:
-    """Models of the grid that are not recorded, for each dataset and split."""
+    """Models of the grid that are not recorded, for each dataset and protocol, and how long they would take."""
     frame, gaps = tables.reproduced(), []
-    for (dataset, source, split), (names, _) in grid.WANTED.items():
+    wanted = [(*place, own) for place, own in grid.WANTED.items()]
+    wanted += [(dataset, source, split + REFIT, own) for (dataset, source, split), own in grid.REFITTED.items()]
+    for dataset, source, split, (names, seeds) in wanted:
         here = set(frame.query("dataset == @dataset and source == @source and split == @split").model)
         missing = [name for name in names if name not in here]
         which = f": {', '.join(missing)}" if len(missing) < len(names) else ""
-        what = f"{dataset}, {split}: {len(missing)} of {len(names)} models{which}"
+        hours = max(0.1, grid.guess(missing, dataset, seeds) / 3600)
+        what = f"{dataset}, {split}: {len(missing)} of {len(names)} models{which}; some {hours:.1f} hours of one core"
         gaps += [(what, f"contrec fill baselines --datasets {dataset} --split {split} --record")] if missing else []
     return gaps
 

@@ -150,6 +150,12 @@ def select(datasets=None, models=None, seeds=None, splits=None) -> list[Baseline
     return kept
 
 
+def guess(models: Sequence[str], dataset: str, seeds: Sequence[int]) -> float:
+    """Seconds that models would take on a dataset, one thread, whatever has been run here."""
+    size = SIZES.get(dataset, 1)
+    return sum(GUESS.get(m, UNKNOWN) * size * (1 if m in DETERMINISTIC else len(seeds)) for m in models)
+
+
 def estimates(wanted: Sequence[BaselineCell]) -> list[float]:
     """Seconds that each cell is expected to take on one thread.
 
